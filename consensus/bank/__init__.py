@@ -1,0 +1,1 @@
+"""The replicated state machine: accounts, sessions, outcomes. Deterministic, no clock."""

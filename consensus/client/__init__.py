@@ -1,0 +1,1 @@
+"""The client library: the site, the shell, the test sets and the benchmark all use it."""

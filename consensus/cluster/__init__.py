@@ -1,0 +1,1 @@
+"""Local workers: starting, watching, killing and restarting them."""

@@ -1,0 +1,85 @@
+"""Bytes ↔ messages: total (every input gives messages or a :class:`CodecError`) and bounded.
+
+A frame is one websocket binary message: ``[incarnation, [message, …]]``. Messages are encoded once and
+joined as bytes, so that a message for several peers, or one that waited for a sync, is not
+encoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from consensus.messages.base import Message
+from consensus.messages.client import ClientReply, ClientRequest
+from consensus.messages.control import ControlMessage
+from consensus.messages.entries import Batch
+from consensus.messages.paxos import PaxosMessage
+
+FRAME_BYTES_MAX = 1 << 18
+"""A longer frame is refused unread. Senders keep below ``CHUNK_BYTES`` per frame where they can."""
+CHUNK_BYTES = 1 << 16
+MESSAGES_MAX = 16_384
+"""Messages in one frame."""
+
+AnyMessage = PaxosMessage | ClientRequest | ClientReply | ControlMessage
+
+_encoder = msgspec.msgpack.Encoder()
+_frame = msgspec.msgpack.Decoder(tuple[int, list[AnyMessage]])
+_batch = msgspec.msgpack.Decoder(Batch)
+
+
+class CodecError(ValueError):
+    """The bytes are not a frame or batch of a known version."""
+
+
+def encode(message: Message) -> bytes:
+    """Encode one message (or any plain value) on its own."""
+    return _encoder.encode(message)
+
+
+def frame(incarnation: int, encoded: Iterable[bytes], count: int) -> bytes:
+    """Join ``count`` encoded messages to one frame."""
+    header = b"\x92" + _encoder.encode(incarnation)
+    return header + b"\xdd" + count.to_bytes(4, "big") + b"".join(encoded)
+
+
+def decode_frame(data: bytes) -> tuple[int, list[AnyMessage]]:
+    """Return (incarnation, messages).
+
+    Raises:
+        CodecError: malformed, too large, or an unknown number.
+    """
+    if len(data) > FRAME_BYTES_MAX:
+        raise CodecError(f"frame of {len(data)} bytes is over the limit of {FRAME_BYTES_MAX}")
+    try:
+        incarnation, messages = _frame.decode(data)
+    except (msgspec.DecodeError, RecursionError, OverflowError) as error:
+        raise CodecError(f"not a frame: {error}") from error
+    if incarnation < 0 or len(messages) > MESSAGES_MAX:
+        raise CodecError(f"frame with incarnation {incarnation} and {len(messages)} messages")
+    return incarnation, messages
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """The value of a slot. Made once, by the leader that first proposes it."""
+    return _encoder.encode(batch)
+
+
+def decode_batch(value: bytes) -> Batch:
+    """Inverse of :func:`encode_batch`.
+
+    Raises:
+        CodecError: not a batch, or an entry number this version does not know.
+    """
+    try:
+        return _batch.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CodecError(f"not a batch: {error}") from error
+
+
+def to_plain(message: Message) -> Any:
+    """A message as JSON-like data, for logs and pages."""
+    return msgspec.to_builtins(message)

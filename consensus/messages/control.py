@@ -1,0 +1,68 @@
+"""Handshake and steering (numbers 120–159): hello, commands, telemetry.
+
+Rates are low here, so bodies are plain JSON-like documents.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from consensus.messages.base import Message
+from consensus.types import ClusterId, NodeId
+
+PROTOCOL_VERSION = 1
+
+
+class Role(StrEnum):
+    """Who is at the other end of a connection."""
+
+    PEER = "peer"
+    CLIENT = "client"
+    OPERATOR = "operator"
+
+
+class Hello(Message, tag=120):
+    """First message of whoever dialled. The secret travels in the HTTP handshake."""
+
+    version: int
+    role: Role
+    node: NodeId
+    incarnation: int
+    name: str = ""
+
+
+class Welcome(Message, tag=121):
+    """Answer to a hello that was taken."""
+
+    version: int
+    node: NodeId
+    cluster: ClusterId
+    incarnation: int
+
+
+class Command(Message, tag=122):
+    """An order or a question to a node; ``id`` is echoed. Names are listed in node/operator.py."""
+
+    id: int
+    name: str
+    args: dict[str, Any] = {}
+
+
+class CommandReply(Message, tag=123):
+    id: int
+    ok: bool
+    body: Any
+    """The result, or ``{"error": sentence}``."""
+
+
+class Telemetry(Message, tag=124):
+    """What a node tells the site: its status, trace events, and what it had to leave out."""
+
+    seq: int
+    status: dict[str, Any]
+    events: list[dict[str, Any]]
+    dropped: int = 0
+
+
+ControlMessage = Hello | Welcome | Command | CommandReply | Telemetry

@@ -1,0 +1,98 @@
+"""Log entries: what a cluster agrees on. Their numbers are a space of their own.
+
+A slot's value is the encoding of one :class:`Batch`. A batch without entries is a no-op. The
+meaning of an entry number is fixed for ever (docs/protocol.md, "Log entries"): a change of
+meaning is a new entry with a new number.
+"""
+
+from __future__ import annotations
+
+from consensus.messages.base import Message
+from consensus.types import Ballot, SessionId, Slot
+
+
+class Item(Message):
+    """One transaction of a session.
+
+    ``legs`` is flat: account, delta, account, delta, … (2–16 legs summing to zero).
+    ``conditions`` is flat triples: account, kind, value (see ``Condition``).
+    """
+
+    number: int
+    legs: tuple[int, ...]
+    conditions: tuple[int, ...] = ()
+
+
+class Condition:
+    """Kinds of condition a transaction may put on an account it touches."""
+
+    BALANCE_AT_LEAST = 1
+    VERSION_EQUALS = 2
+
+
+class OpenSession(Message, tag=1):
+    """Begin a session. Opening an open session is a no-op."""
+
+    session: SessionId
+
+
+class Transact(Message, tag=2):
+    """Transactions of one session whose legs all lie in this cluster, in order."""
+
+    session: SessionId
+    settled_below: int
+    items: list[Item]
+
+
+class Abort(Message, tag=3):
+    """Give up on a transaction: stores ``aborted(reason)`` unless an outcome exists."""
+
+    session: SessionId
+    number: int
+    reason: int
+
+
+class ViewSlot(Message):
+    """One slot that a NEW-VIEW proposed again: the ballot it was last accepted in, its bytes."""
+
+    slot: Slot
+    accepted: Ballot
+    size_bytes: int
+    """0 for a gap that was filled with a no-op."""
+
+
+class NewView(Message, tag=4):
+    """A new leader's view, first entry of its own: what it took over. Kept for PrintView."""
+
+    ballot: Ballot
+    watermark: Slot
+    slots: list[ViewSlot]
+    checkpoint: Slot
+
+
+class EvictSessions(Message, tag=5):
+    """Forget sessions. Their transactions are answered ``session_expired`` afterwards."""
+
+    sessions: list[SessionId]
+
+
+class Resolve(Message, tag=6):
+    """Make transactions final: an unknown one gets ``aborted(coordinator_timeout)``."""
+
+    session: SessionId
+    numbers: list[int]
+
+
+Entry = OpenSession | Transact | Abort | NewView | EvictSessions | Resolve
+
+
+class Batch(Message):
+    """The value of one slot.
+
+    ``ballot`` is the ballot the batch was first proposed in and stays when a later leader proposes
+    it again; ``stamp_us`` is that leader's wall clock, the only time that apply ever sees.
+    """
+
+    ballot: Ballot
+    stamp_us: int
+    entries: list[Entry]

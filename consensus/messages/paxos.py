@@ -1,0 +1,205 @@
+"""Messages inside a cluster (numbers 1–39). Names follow Lamport's; see docs/protocol.md."""
+
+from __future__ import annotations
+
+from consensus.messages.base import Message
+from consensus.types import Ballot, Slot
+
+
+class SlotValue(Message):
+    """What an acceptor holds for a slot. ``value`` is an encoded batch."""
+
+    slot: Slot
+    ballot: Ballot
+    chosen: bool
+    value: bytes
+
+
+class PreVote(Message, tag=1):
+    """Would you promise ``ballot`` to me? Changes nothing at either end."""
+
+    ballot: Ballot
+    watermark: Slot
+
+
+class PreVoteReply(Message, tag=2):
+    """``promised`` tells a refused candidate which round it has to exceed."""
+
+    ballot: Ballot
+    granted: bool
+    promised: Ballot
+
+
+class Prepare(Message, tag=3):
+    """Phase 1a. ``watermark`` is the candidate's chosen watermark."""
+
+    ballot: Ballot
+    watermark: Slot
+
+
+class Promise(Message, tag=4):
+    """Phase 1b, in ``parts`` pieces of bounded size.
+
+    Carries every entry the acceptor holds above its own ``watermark`` and those between the
+    candidate's and its own that it still has, marked chosen; ``checkpoint`` is the slot below which
+    its log no longer reaches.
+    """
+
+    ballot: Ballot
+    part: int
+    parts: int
+    watermark: Slot
+    checkpoint: Slot
+    entries: list[SlotValue]
+
+
+class NewViewNotice(Message, tag=5):
+    """NEW-VIEW: the new leader's ballot, where it starts, and the slots it proposes again.
+
+    The accepts follow as ordinary :class:`Accept` messages.
+    """
+
+    ballot: Ballot
+    watermark: Slot
+    first: Slot
+    last: Slot
+
+
+class Accept(Message, tag=6):
+    """Phase 2a. ``watermark`` tells what is chosen, as :class:`Commit` does."""
+
+    ballot: Ballot
+    slot: Slot
+    watermark: Slot
+    value: bytes
+
+
+class Accepted(Message, tag=7):
+    """Phase 2b. Leaves only after the accepted value is synced."""
+
+    ballot: Ballot
+    slot: Slot
+
+
+class Commit(Message, tag=8):
+    """Everything up to ``watermark`` is chosen."""
+
+    ballot: Ballot
+    watermark: Slot
+
+
+class Nack(Message, tag=9):
+    """Refuses a lower ballot and names the one that was promised."""
+
+    ballot: Ballot
+
+
+class Heartbeat(Message, tag=10):
+    """``round`` counts up; ``confirmed`` is the highest round a majority acknowledged;
+    ``last`` is the highest slot the leader has proposed."""
+
+    ballot: Ballot
+    round: int
+    confirmed: int
+    watermark: Slot
+    last: Slot
+
+
+class HeartbeatAck(Message, tag=11):
+    """Acknowledges ``round``; ``watermark`` and ``applied`` are the follower's own."""
+
+    ballot: Ballot
+    round: int
+    watermark: Slot
+    applied: Slot
+
+
+class Fetch(Message, tag=12):
+    """Ask for the chosen values of ``first..last``."""
+
+    first: Slot
+    last: Slot
+
+
+class Chosen(Message, tag=13):
+    """Chosen values only, in slot order; ``checkpoint`` > ``first`` asked for means: too old, take state."""
+
+    watermark: Slot
+    checkpoint: Slot
+    entries: list[SlotValue]
+
+
+class StateRequest(Message, tag=14):
+    """Ask for chunk ``index`` of the state at ``slot`` (0 = whichever the sender captures now)."""
+
+    slot: Slot
+    index: int
+
+
+class StateChunk(Message, tag=15):
+    """Encoded rows of the state at exactly ``slot``; ``last`` closes the transfer.
+
+    ``slot`` 0 refuses: the sender no longer holds the state that was asked for.
+    """
+
+    slot: Slot
+    index: int
+    last: bool
+    rows: bytes
+
+
+class LearnerQuery(Message, tag=16):
+    """A node that lost its disk asks the others what they have promised."""
+
+    nonce: int
+
+
+class LearnerReply(Message, tag=17):
+    """``learner`` true: the answerer lost its disk, too, and does not count."""
+
+    nonce: int
+    promised: Ballot
+    learner: bool
+
+
+PaxosMessage = (
+    PreVote
+    | PreVoteReply
+    | Prepare
+    | Promise
+    | NewViewNotice
+    | Accept
+    | Accepted
+    | Commit
+    | Nack
+    | Heartbeat
+    | HeartbeatAck
+    | Fetch
+    | Chosen
+    | StateRequest
+    | StateChunk
+    | LearnerQuery
+    | LearnerReply
+)
+
+TRACE_NAMES: dict[type[Message], str] = {
+    PreVote: "prevote",
+    PreVoteReply: "prevote",
+    Prepare: "prepare",
+    Promise: "promise",
+    NewViewNotice: "newview",
+    Accept: "accept",
+    Accepted: "accepted",
+    Commit: "commit",
+    Nack: "nack",
+    Heartbeat: "heartbeat",
+    HeartbeatAck: "heartbeat",
+    Fetch: "catchup",
+    Chosen: "catchup",
+    StateRequest: "snapshot",
+    StateChunk: "snapshot",
+    LearnerQuery: "catchup",
+    LearnerReply: "catchup",
+}
+"""Message type to ``m`` of the trace schema's ``msg.*`` events."""
+

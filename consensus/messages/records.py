@@ -1,0 +1,55 @@
+"""Journal records: what a node must find again after a crash. Numbers are never used twice.
+
+A record's position is the count of records appended since the process started.
+"""
+
+from __future__ import annotations
+
+from consensus.messages.base import Message
+from consensus.types import Ballot, Slot
+
+
+class SegmentHead(Message, tag=1):
+    """First record of each segment: what must survive when older segments are dropped."""
+
+    incarnation: int
+    promised: Ballot
+    watermark: Slot
+    learner: bool
+
+
+class Promised(Message, tag=2):
+    """The acceptor refuses ballots below this one from now on."""
+
+    ballot: Ballot
+
+
+class AcceptedValue(Message, tag=3):
+    """The acceptor accepted ``value`` for ``slot`` in ``ballot`` (and promises that ballot)."""
+
+    ballot: Ballot
+    slot: Slot
+    value: bytes
+
+
+class ChosenValue(Message, tag=4):
+    """A value learnt as chosen, without having accepted it."""
+
+    ballot: Ballot
+    slot: Slot
+    value: bytes
+
+
+class Watermark(Message, tag=5):
+    """Every slot up to ``slot`` is chosen and stands in the log. Never waited for."""
+
+    slot: Slot
+
+
+class LearnerMark(Message, tag=6):
+    """Whether the node is a learner: it lost its disk and does not vote until it has caught up."""
+
+    learner: bool
+
+
+Record = SegmentHead | Promised | AcceptedValue | ChosenValue | Watermark | LearnerMark

@@ -1,0 +1,61 @@
+"""Rows of a checkpoint, and of a state transfer: one table layout for both.
+
+``TABLES`` maps a table to its columns as SQLite declares them; the first column is the key. A
+:class:`Row` with ``values`` None deletes its key (incremental checkpoints only).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "meta": ("key TEXT PRIMARY KEY", "value"),
+    "accounts": (
+        "id INTEGER PRIMARY KEY",
+        "balance INTEGER NOT NULL",
+        "version INTEGER NOT NULL",
+        "epoch INTEGER NOT NULL",
+    ),
+    "sessions": (
+        "id BLOB PRIMARY KEY",
+        "settled_below INTEGER NOT NULL",
+        "used_slot INTEGER NOT NULL",
+        "outcomes BLOB NOT NULL",
+    ),
+    "views": (
+        "number INTEGER PRIMARY KEY",
+        "slot INTEGER NOT NULL",
+        "body BLOB NOT NULL",
+    ),
+}
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    table: str
+    key: Any
+    """int, str or bytes, as the table's first column says."""
+    values: tuple[Any, ...] | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Row])
+
+
+def encode_rows(rows: list[Row]) -> bytes:
+    return _encoder.encode(rows)
+
+
+def decode_rows(data: bytes) -> list[Row]:
+    """Inverse of :func:`encode_rows`.
+
+    Raises:
+        ValueError: the bytes are not rows of known tables.
+    """
+    rows = _decoder.decode(data)
+    for row in rows:
+        columns = TABLES.get(row.table)
+        if columns is None or (row.values is not None and len(row.values) != len(columns) - 1):
+            raise ValueError(f"not a row of a known table: {row.table!r}")
+    return rows

@@ -1,0 +1,1 @@
+"""Websocket shells around the core, with bounded queues."""

@@ -1,0 +1,1 @@
+"""The worker process: one replica over sockets and a disk."""

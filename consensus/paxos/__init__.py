@@ -1,0 +1,1 @@
+"""Single-decree rules repeated over slots: acceptor, election, leader, log, catch-up, reads."""

@@ -1,0 +1,1 @@
+"""The whole of a cluster under virtual time, with faults drawn from a seed."""

@@ -1,0 +1,1 @@
+"""Journal and checkpoint: what a node finds again after a crash."""

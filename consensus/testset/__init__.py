@@ -1,0 +1,1 @@
+"""Course test sets: CSV files of transfers, failures and recoveries."""

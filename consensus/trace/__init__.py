@@ -1,0 +1,1 @@
+"""One trace schema for live, recorded and simulated runs (docs/trace.md)."""

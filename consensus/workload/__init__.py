@@ -1,0 +1,1 @@
+"""Load: floors, generators, measurements."""
