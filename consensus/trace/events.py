@@ -1,0 +1,294 @@
+"""Trace schema v1: kinds, their fields, validation and numbering (docs/trace.md).
+
+An event is a JSON-able dict. Live pages, recordings and simulations carry the same events, so a kind
+that is missing here does not exist. Times (``ts``) are UTC microseconds; ``window`` is in milliseconds.
+
+Common fields: ``k`` kind, ``ts``, ``q`` order in the run (given by :class:`Numbering`), ``n`` node (0 or
+absent: the site), ``inc`` incarnation, ``ns`` per-node sequence, ``err`` clock error in microseconds,
+``lc`` Lamport clock, ``cl`` cluster, ``b`` ballot ``[round, node]``, ``s`` slot, ``tx`` transaction,
+``cause`` the ``q`` of the event that led to this one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+SCHEMA_VERSION: Final = 1
+SOURCES: Final = ("live", "replay", "sim")
+
+TraceEvent = dict[str, Any]
+
+
+class TraceError(ValueError):
+    """Not an event, header or keyframe of schema v1; the message names the field."""
+
+
+# --- field types: each returns whether a value has the type ---------------------------------------
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_ballot(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_int(part) for part in value)
+
+
+_TYPES: Final = {
+    "int": _is_int,
+    "number": _is_number,
+    "text": _is_text,
+    "flag": _is_flag,
+    "map": _is_map,
+    "list": _is_list,
+    "ballot": _is_ballot,
+}
+
+_COMMON: Final = {
+    "q": "int",
+    "ts": "int",
+    "n": "int",
+    "inc": "int",
+    "ns": "int",
+    "err": "number",
+    "lc": "int",
+    "cl": "int",
+    "b": "ballot",
+    "s": "int",
+    "tx": "text",
+    "k": "text",
+    "cause": "int",
+}
+
+
+class Kind(NamedTuple):
+    """What a kind must carry besides ``k`` and ``ts``, what it may carry, and whether people see it.
+
+    ``required`` and ``optional`` map a field to a type name of this module. ``notable`` kinds have a
+    sentence (``narrate``) and stand in the event feed.
+    """
+
+    required: Mapping[str, str]
+    optional: Mapping[str, str] = {}
+    notable: bool = False
+
+
+_MESSAGE: Final = {"n": "int", "mid": "text", "to": "int", "m": "text", "bytes": "int"}
+_NODE: Final = {"n": "int"}
+_LINK: Final = {"a": "int", "b": "int"}
+
+KINDS: Final[dict[str, Kind]] = {
+    # messages: `n` is the sender, `to` the receiver, of all three
+    "msg.send": Kind(_MESSAGE),
+    "msg.recv": Kind(_MESSAGE),
+    "msg.drop": Kind(_MESSAGE, {"why": "text"}),
+    # Paxos in one cluster
+    "paxos.ballot": Kind({"n": "int", "b": "ballot"}, {"why": "text", "since_ms": "number"}, notable=True),
+    "paxos.leader": Kind({"n": "int", "b": "ballot", "leader": "int", "w": "int"}, notable=True),
+    "paxos.accepted": Kind({"n": "int", "s": "int", "b": "ballot"}, {"count": "int"}),
+    "paxos.chosen": Kind({"n": "int", "s": "int", "b": "ballot"}),
+    "paxos.applied": Kind({"n": "int", "s": "int"}),
+    "timer.set": Kind({"n": "int", "name": "text"}, {"due": "int"}),
+    "timer.fire": Kind({"n": "int", "name": "text"}, {"due": "int"}),
+    "timer.cancel": Kind({"n": "int", "name": "text"}),
+    # transactions; `keep`: recorded in full because a person sent it
+    "tx.submit": Kind(
+        {"tx": "text", "from": "int", "to": "int", "amt": "int"}, {"n": "int", "keep": "flag"}, notable=True
+    ),
+    "tx.lock": Kind({"n": "int", "tx": "text"}, {"accounts": "list", "waited_ms": "number"}),
+    "tx.vote": Kind({"n": "int", "tx": "text", "yes": "flag"}, {"why": "text"}),
+    "tx.decide": Kind({"n": "int", "tx": "text", "outcome": "text"}, {"why": "text"}),
+    "tx.apply": Kind(
+        {"n": "int", "tx": "text", "s": "int", "outcome": "text"}, {"why": "text", "index": "int"}
+    ),
+    "tx.reply": Kind(
+        {"tx": "text", "outcome": "text", "ms": "number"},
+        {"n": "int", "s": "int", "b": "ballot", "why": "text", "keep": "flag"},
+        notable=True,
+    ),
+    # processes and faults
+    "node.up": Kind(_NODE, {"why": "text"}, notable=True),
+    "node.down": Kind(_NODE, {"why": "text"}, notable=True),
+    "node.fail": Kind(_NODE, notable=True),
+    "node.recover": Kind(_NODE, notable=True),
+    "node.pause": Kind(_NODE, notable=True),
+    # `b` is the far end of the link here, not a ballot
+    "link.cut": Kind(_LINK, {"delay": "number", "loss": "number"}, notable=True),
+    "link.heal": Kind(_LINK, notable=True),
+    # moves of accounts and the partitioner
+    "map.epoch": Kind({"epoch": "int"}),
+    "mig.plan": Kind({"plan": "text"}),
+    "mig.start": Kind({"plan": "text", "batch": "int"}),
+    "mig.chunk": Kind({"plan": "text", "batch": "int"}),
+    "mig.flip": Kind({"plan": "text", "batch": "int"}),
+    "mig.done": Kind({"plan": "text"}),
+    "mig.abort": Kind({"plan": "text"}, {"why": "text"}),
+    "hg.snapshot": Kind({"plan": "text"}),
+    "hg.level": Kind({"plan": "text", "level": "int"}),
+    "hg.moves": Kind({"plan": "text", "moves": "list"}),
+    "hg.quality": Kind({"plan": "text", "km1": "int", "imbalance": "number"}),
+    # exact counts of one window; see AGG_FIELDS
+    "agg": Kind(
+        {"window": "int"},
+        {"links": "map", "tx": "map", "nodes": "map", "hist": "map", "heat": "map", "topk": "list"},
+    ),
+    "bench.phase": Kind({"phase": "text"}, {"name": "text"}),
+    "check": Kind({"name": "text", "ok": "flag"}, {"detail": "text"}, notable=True),
+    "ctl": Kind({"actor": "text", "cmd": "text"}, {"args": "map", "result": "text"}, notable=True),
+    "mark": Kind({"text": "text"}, notable=True),
+    "gap": Kind({"from": "int", "to": "int"}, notable=True),
+}
+
+AGG_FIELDS: Final = {
+    "links": 'messages sent in the window: {"1>2": {"accept": 12, "heartbeat": 4}}, names as in msg.send',
+    "tx": 'answered in the window by this leader: {"committed": 40, "aborted": 1, "reads": 3, "refused": 0}',
+    "nodes": 'status of nodes at the end of the window: {"1": {…keys of NODE_STATUS…}}',
+    "hist": 'leader latency (arrival to reply), {"<bucket>": count}; bucket bounds: hist_bound_us',
+}
+
+NODE_STATUS: Final = (
+    "role",
+    "state",
+    "ballot",
+    "leader",
+    "watermark",
+    "applied",
+    "proposed",
+    "checkpoint",
+    "lag",
+    "queue",
+    "in_flight",
+)
+"""Keys of a worker's status that events carry (in ``agg.nodes``) and pages show."""
+
+HIST_BASE_US: Final = 100.0
+HIST_STEPS: Final = 4
+HIST_BUCKETS_MAX: Final = 72
+"""Buckets grow by 2^(1/4), so that a percentile read from them is at most 19 % too high."""
+
+
+def hist_index(latency_us: float) -> int:
+    """The bucket of a latency; 0 holds everything up to ``HIST_BASE_US``."""
+    if latency_us <= HIST_BASE_US:
+        return 0
+    return min(HIST_BUCKETS_MAX - 1, math.ceil(HIST_STEPS * math.log2(latency_us / HIST_BASE_US)))
+
+
+def hist_bound_us(index: int) -> float:
+    """Upper bound of a bucket, in microseconds."""
+    return float(HIST_BASE_US * 2.0 ** (index / HIST_STEPS))
+
+
+# --- validation and numbering ----------------------------------------------------------------------
+
+
+def problems(event: Any) -> list[str]:
+    """What keeps ``event`` from being an event of this schema; empty when nothing does.
+
+    ``q`` is not asked for (events get it late). Fields a kind does not name are allowed: the
+    schema grows by fields.
+    """
+    if not isinstance(event, dict):
+        return ["an event is an object"]
+    kind = KINDS.get(event.get("k", ""))
+    if kind is None:
+        return [f"k: unknown kind {event.get('k')!r}"]
+    found = [] if _is_int(event.get("ts")) else ["ts: missing or not an integer"]
+    for name, type_name in kind.required.items():
+        if name not in event:
+            found.append(f"{name}: missing in {event['k']}")
+        elif not _TYPES[type_name](event[name]):
+            found.append(f"{name}: not of type {type_name}")
+    others = {**_COMMON, **kind.optional}
+    for name, type_name in others.items():
+        if name in event and name not in kind.required and not _TYPES[type_name](event[name]):
+            found.append(f"{name}: not of type {type_name}")
+    return found
+
+
+def validate(event: Any) -> TraceEvent:
+    """Return ``event`` unchanged.
+
+    Raises:
+        TraceError: it is not an event of this schema.
+    """
+    found = problems(event)
+    if found:
+        raise TraceError("; ".join(found))
+    return event  # type: ignore[no-any-return]
+
+
+def header(
+    *, run: str, source: str, t0: int, topology: Any, sha: str = "", seed: int = 0, sampling: Any = None
+) -> dict[str, Any]:
+    """The first line of a recording.
+
+    ``run`` is the recording's id, ``t0`` its start in UTC microseconds, ``topology`` what
+    :func:`plain_topology` gives, ``sampling`` how transactions were picked (None: all of them).
+
+    Raises:
+        TraceError: the source is unknown.
+    """
+    if source not in SOURCES:
+        raise TraceError(f"src: {source!r} is none of {', '.join(SOURCES)}")
+    return {
+        "v": SCHEMA_VERSION,
+        "run": run,
+        "src": source,
+        "sha": sha,
+        "seed": seed,
+        "topology": topology,
+        "t0": t0,
+        "sampling": sampling,
+        "truncated": False,
+    }
+
+
+def plain_topology(clusters: Iterable[Any]) -> dict[str, Any]:
+    """The part of a topology that traces carry, from ``Topology.clusters``."""
+    return {
+        "clusters": [
+            {
+                "id": cluster.id,
+                "nodes": list(cluster.members),
+                "first": cluster.first_account,
+                "last": cluster.last_account,
+            }
+            for cluster in clusters
+        ]
+    }
+
+
+class Numbering:
+    """Gives ``q`` to the events of a run: 1, 2, 3, … in the order they are handed in."""
+
+    def __init__(self, last: int = 0) -> None:
+        assert last >= 0
+        self.last = last
+
+    def number(self, event: TraceEvent) -> TraceEvent:
+        """A copy of ``event`` with the next ``q``."""
+        self.last += 1
+        return {**event, "q": self.last}
