@@ -25,11 +25,16 @@ class Promised(Message, tag=2):
 
 
 class AcceptedValue(Message, tag=3):
-    """The acceptor accepted ``value`` for ``slot`` in ``ballot`` (and promises that ballot)."""
+    """The acceptor accepted ``value`` for ``slot`` in ``ballot`` (and promises that ballot).
+
+    ``watermark`` is what the acceptor knew to be chosen then, so that the watermark needs no record
+    of its own while slots flow.
+    """
 
     ballot: Ballot
     slot: Slot
     value: bytes
+    watermark: Slot = 0
 
 
 class ChosenValue(Message, tag=4):

@@ -1,0 +1,245 @@
+"""The replicated bank: applies chosen batches, in slot order, the same way on every replica.
+
+No clock, no randomness, no waiting: time is the batch's stamp, and an entry that cannot run here has no
+effect and stores nothing. The rules of each entry are the table in docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from consensus.bank.sessions import Session
+from consensus.bank.state import Account, BankState
+from consensus.messages.client import Outcome, Refusal, Status
+from consensus.messages.entries import (
+    Abort,
+    Batch,
+    Condition,
+    Entry,
+    EvictSessions,
+    Item,
+    NewView,
+    OpenSession,
+    Resolve,
+    Transact,
+)
+from consensus.types import (
+    AMOUNT_MAX,
+    BALANCE_MAX,
+    LEGS_MAX,
+    LEGS_MIN,
+    SESSIONS_MAX,
+    Ballot,
+    SessionId,
+    Slot,
+)
+
+HASH_EVERY_SLOTS = 1_000
+HASHES_KEPT = 32
+
+
+class Applied(NamedTuple):
+    """What one entry did for one session: outcomes to answer, and numbers it had no effect for."""
+
+    session: SessionId
+    numbers: list[int]
+    outcomes: list[Outcome]
+    refused: list[tuple[int, Refusal]]
+    opened: bool
+
+
+class Machine:
+    """State machine of one cluster; ``state`` is read by others and changed only here."""
+
+    def __init__(self, state: BankState) -> None:
+        self.state = state
+        self.hashes: dict[Slot, bytes] = {}
+        """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
+
+    def apply(self, slot: Slot, batch: Batch) -> list[Applied]:
+        """Apply the value of ``slot``, which must be the next one. Returns what entries did for sessions."""
+        state = self.state
+        assert slot == state.slot + 1, f"slot {slot} applied after {state.slot}"
+        state.slot = slot
+        results: list[Applied] = []
+        index = 0
+        for entry in batch.entries:
+            if type(entry) is Transact:
+                applied = self._transact(slot, batch.ballot, index, entry)
+                index += len(entry.items)
+                results.append(applied)
+            else:
+                self._other(slot, batch.ballot, index, entry, results)
+                index += 1
+        if slot % HASH_EVERY_SLOTS == 0:
+            self.hashes[slot] = state.digest()
+            if len(self.hashes) > HASHES_KEPT:
+                del self.hashes[next(iter(self.hashes))]
+        return results
+
+    # --- transactions ----------------------------------------------------
+
+    def _transact(self, slot: Slot, ballot: Ballot, index: int, entry: Transact) -> Applied:
+        state = self.state
+        session = state.sessions.get(entry.session)
+        if session is None:
+            expired = [(item.number, Refusal.SESSION_EXPIRED) for item in entry.items]
+            return Applied(entry.session, [], [], expired, False)
+        session.settle(entry.settled_below)
+        self._use(session, slot)
+        outcomes = session.outcomes
+        numbers: list[int] = []
+        answered: list[Outcome] = []
+        refused: list[tuple[int, Refusal]] = []
+        for item in entry.items:
+            number = item.number
+            outcome = outcomes.get(number)
+            if outcome is None:
+                if not session.takes(number):
+                    refused.append((number, Refusal.SESSION_EXPIRED))
+                    index += 1
+                    continue
+                ran = self._run(item, slot, index, ballot)
+                if isinstance(ran, Refusal):
+                    refused.append((number, ran))
+                    index += 1
+                    continue
+                outcomes[number] = outcome = ran
+            numbers.append(number)
+            answered.append(outcome)
+            index += 1
+        return Applied(entry.session, numbers, answered, refused, False)
+
+    def _use(self, session: Session, slot: Slot) -> None:
+        """Mark the session as used: it moves to the end of the eviction order."""
+        if session.used_slot != slot:
+            session.used_slot = slot
+            sessions = self.state.sessions
+            del sessions[session.id]
+            sessions[session.id] = session
+        self.state.touched_sessions.add(session.id)
+
+    def _run(self, item: Item, slot: Slot, index: int, ballot: Ballot) -> Outcome | Refusal:
+        """Execute one transaction, all legs or none."""
+        legs = item.legs
+        if not well_formed(legs, item.conditions):
+            return Outcome(Status.INVALID, slot, index, ballot, ())
+        state = self.state
+        accounts = state.accounts
+        held: list[Account] = []
+        for account_id in legs[::2]:
+            account = accounts.get(account_id)
+            if account is None:
+                if 1 <= account_id <= state.accounts_total:
+                    return Refusal.WRONG_OWNER
+                return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, ())
+            held.append(account)
+        status = self._judge(held, legs, item.conditions)
+        if status:
+            return Outcome(status, slot, index, ballot, tuple([x for a in held for x in (a.version, a.balance)]))
+        after: list[int] = []
+        touched = state.touched_accounts
+        captures = state.captures
+        for account, delta in zip(held, legs[1::2], strict=True):
+            if delta:
+                if captures:
+                    for capture in captures:
+                        capture.keep(account.id)
+                account.balance += delta
+                account.version += 1
+                touched.add(account.id)
+            after += (account.version, account.balance)
+        return Outcome(Status.COMMITTED, slot, index, ballot, tuple(after))
+
+    def _judge(self, held: list[Account], legs: tuple[int, ...], conditions: tuple[int, ...]) -> int:
+        """COMMITTED when every leg has the money and every condition holds, else the reason."""
+        for account, delta in zip(held, legs[1::2], strict=True):
+            balance = account.balance + delta
+            if balance < 0:
+                return Status.INSUFFICIENT_FUNDS
+            if balance > BALANCE_MAX:
+                return Status.INVALID
+        for i in range(0, len(conditions), 3):
+            account = self.state.accounts[conditions[i]]
+            kind, value = conditions[i + 1], conditions[i + 2]
+            if kind == Condition.BALANCE_AT_LEAST and account.balance < value:
+                return Status.INSUFFICIENT_FUNDS
+            if kind == Condition.VERSION_EQUALS and account.version != value:
+                return Status.CONDITION_FAILED
+        return Status.COMMITTED
+
+    # --- everything else ---------------------------------------------------
+
+    def _other(self, slot: Slot, ballot: Ballot, index: int, entry: Entry, results: list[Applied]) -> None:
+        if isinstance(entry, OpenSession):
+            results.append(self._open(slot, entry.session))
+        elif isinstance(entry, Abort):
+            results.append(self._finish(slot, ballot, index, entry.session, [entry.number], entry.reason))
+        elif isinstance(entry, Resolve):
+            results.append(
+                self._finish(slot, ballot, index, entry.session, entry.numbers, Status.COORDINATOR_TIMEOUT)
+            )
+        elif isinstance(entry, NewView):
+            self.state.add_view(slot, entry)
+        elif isinstance(entry, EvictSessions):
+            for session_id in entry.sessions:
+                if self.state.sessions.pop(session_id, None) is not None:
+                    self.state.touched_sessions.add(session_id)
+        else:
+            raise AssertionError(f"entry without a rule: {entry!r}")
+
+    def _open(self, slot: Slot, session_id: SessionId) -> Applied:
+        sessions = self.state.sessions
+        session = sessions.get(session_id)
+        if session is None:
+            if len(sessions) >= SESSIONS_MAX:
+                return Applied(session_id, [], [], [(0, Refusal.OVERLOADED)], False)
+            session = sessions[session_id] = Session(session_id, 0, slot)
+            self.state.touched_sessions.add(session_id)
+        return Applied(session_id, [], [], [], True)
+
+    def _finish(
+        self, slot: Slot, ballot: Ballot, index: int, session_id: SessionId, numbers: list[int], reason: int
+    ) -> Applied:
+        """Store ``aborted(reason)`` where no outcome exists; answer with what stands there."""
+        session = self.state.sessions.get(session_id)
+        if session is None:
+            return Applied(session_id, [], [], [(n, Refusal.SESSION_EXPIRED) for n in numbers], False)
+        self._use(session, slot)
+        answered: list[Outcome] = []
+        known: list[int] = []
+        refused: list[tuple[int, Refusal]] = []
+        for number in numbers:
+            outcome = session.outcomes.get(number)
+            if outcome is None:
+                if not session.takes(number):
+                    refused.append((number, Refusal.SESSION_EXPIRED))
+                    continue
+                outcome = session.outcomes[number] = Outcome(reason, slot, index, ballot, ())
+            known.append(number)
+            answered.append(outcome)
+        return Applied(session_id, known, answered, refused, False)
+
+
+def well_formed(legs: tuple[int, ...], conditions: tuple[int, ...]) -> bool:
+    """Whether the shape of a transaction is right, whatever the accounts hold.
+
+    2–16 legs on distinct accounts, deltas within ±AMOUNT_MAX that sum to zero, conditions in triples of known
+    kind on accounts of the legs.
+    """
+    size = len(legs)
+    if size % 2 or not LEGS_MIN <= size // 2 <= LEGS_MAX:
+        return False
+    ids = legs[::2]
+    deltas = legs[1::2]
+    if sum(deltas) or len(set(ids)) != len(ids) or max(deltas) > AMOUNT_MAX or min(deltas) < -AMOUNT_MAX:
+        return False
+    if conditions:
+        if len(conditions) % 3 or len(conditions) > 3 * LEGS_MAX:
+            return False
+        for i in range(0, len(conditions), 3):
+            if conditions[i] not in ids:
+                return False
+            if conditions[i + 1] not in (Condition.BALANCE_AT_LEAST, Condition.VERSION_EQUALS):
+                return False
+    return True
