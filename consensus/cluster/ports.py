@@ -1,0 +1,94 @@
+"""Free TCP ports on this machine, and whether a given one can be listened on."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+_LOWEST = 15_000
+_EPHEMERAL_DEFAULT = 32_768
+_TRIES_PER_PORT = 200
+
+
+class PortBusyError(OSError):
+    """Something else listens on the port, or this user may not; the text says which."""
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Return ``count`` different ports that nothing listens on at the moment.
+
+    They lie below the range from which the system numbers outgoing connections: a port of that range can be
+    taken, while its node is down, by some connection's near end. All are held open until the last is found,
+    so none comes twice. Another process may still take one before it is used; whoever starts a listener on
+    it must say so plainly when that happens.
+
+    Raises:
+        OSError: too few were found, or ``host`` is not an address of this machine.
+    """
+    candidates = range(_LOWEST, _ephemeral_start())
+    with ExitStack() as stack:
+        found: list[int] = []
+        for _ in range(count * _TRIES_PER_PORT):
+            if len(found) == count:
+                return found
+            port = random.choice(candidates)
+            try:
+                stack.enter_context(_listen(host, port))
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+            else:
+                found.append(port)
+    raise OSError(errno.EADDRINUSE, f"no {count} free ports between {candidates.start} and {candidates.stop}")
+
+
+def require_free(host: str, port: int) -> None:
+    """Make sure that ``port`` can be listened on.
+
+    Raises:
+        PortBusyError: it cannot; the text names host, port and the reason.
+    """
+    try:
+        _listen(host, port).close()
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: "another program uses it",
+            errno.EACCES: "this user may not listen there",
+            errno.EADDRNOTAVAIL: "this machine has no such address",
+        }
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+        raise PortBusyError(f"port {port} on {host} cannot be used: {reason}") from error
+
+
+def is_local(host: str) -> bool:
+    """Whether ``host`` is an address of this machine, so that a node there can be started from here."""
+    try:
+        _listen(host, 0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _ephemeral_start() -> int:
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return _EPHEMERAL_DEFAULT
+    return first if first > _LOWEST + 1_000 else _EPHEMERAL_DEFAULT
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        # A listener of a moment ago leaves its connections in TIME_WAIT; servers set this option, too.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
