@@ -53,7 +53,10 @@ def decode_rows(data: bytes) -> list[Row]:
     Raises:
         ValueError: the bytes are not rows of known tables.
     """
-    rows = _decoder.decode(data)
+    try:
+        rows = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not encoded rows: {error}") from error
     for row in rows:
         columns = TABLES.get(row.table)
         if columns is None or (row.values is not None and len(row.values) != len(columns) - 1):

@@ -1,0 +1,88 @@
+"""What the parts of a replica share during a step: the clock, the outputs, the journal position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consensus.messages.base import Message
+from consensus.messages.records import Record
+from consensus.effects import Append, Event, Outputs, Send
+from consensus.topology import Cluster, Topology
+from consensus.types import NodeId, Position, Slot, majority
+
+_MASK = (1 << 64) - 1
+
+
+class Context:
+    """One per replica. ``now_us`` and ``out`` are set anew for every step."""
+
+    def __init__(self, node: NodeId, topology: Topology, seed: int) -> None:
+        self.me = node
+        self.topology = topology
+        self.cluster: Cluster = topology.cluster_by_node[node]
+        self.members = self.cluster.members
+        self.others = tuple(member for member in self.members if member != node)
+        self.majority = majority(len(self.members))
+        timings = topology.timings
+        self.heartbeat_us = int(timings.heartbeat_ms * 1000)
+        self.election_min_us = int(timings.election_min_ms * 1000)
+        self.election_max_us = int(timings.election_max_ms * 1000)
+        self.resend_us = int(timings.resend_ms * 1000)
+        self.limits = topology.limits
+        self.now_us = 0
+        self.out = Outputs()
+        self.position: Position = 0
+        self.synced: Position = 0
+        self.trace_level = 0
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._seed = seed & _MASK
+        self._draws = 0
+
+    def persist(self, record: Record, slot: Slot = 0) -> Position:
+        """Append a record to the journal; returns its position."""
+        self.position += 1
+        self.out.persist.append(Append(record, slot))
+        return self.position
+
+    def send(self, to: tuple[NodeId, ...], message: Message, after: Position = 0) -> None:
+        """Send to nodes of the cluster once the journal is synced up to ``after`` (0: at once)."""
+        self.out.sends.append(Send(to, message, after))
+
+    def event(self, kind: str, **fields: Any) -> None:
+        self.out.events.append(Event(kind, fields))
+
+    def election_timeout_us(self) -> int:
+        """Next timeout of this node's own sequence, uniform in [election_min, election_max)."""
+        self._draws += 1
+        span = max(1, self.election_max_us - self.election_min_us)
+        return self.election_min_us + _mix(self._seed + self._draws * 0x9E3779B97F4A7C15) % span
+
+
+def _mix(x: int) -> int:
+    """SplitMix64's finaliser (Steele, Lea, Flood 2014): 64 well mixed bits of ``x``."""
+    x &= _MASK
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _MASK
+    return x ^ (x >> 31)
+
+
+COUNTERS = (
+    "transactions_total",
+    "transactions_committed",
+    "transactions_failed",
+    "twopc_coordinator",
+    "twopc_participant",
+    "twopc_commits",
+    "twopc_aborts",
+    "transaction_time_ms_sum",
+    "transaction_time_ms_count",
+    "twopc_time_ms_sum",
+    "twopc_time_ms_count",
+    "elections_started",
+    "elections_won",
+    "proposals_made",
+    "proposals_accepted",
+    "locks_acquired",
+    "locks_timed_out",
+)
+"""Resettable counters of the contract; ``uptime_s`` is the shell's."""

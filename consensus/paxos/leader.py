@@ -1,0 +1,215 @@
+"""The leader of one ballot: proposes values, counts acceptances, tells what is chosen.
+
+A value is proposed for a slot at most once in a ballot, because slots are handed out here only and a leader's
+ballot never changes: another ballot is another :class:`Leader`. A slot is chosen when a majority of the
+*configured* members accepted it on disk; the leader's own disk counts like any other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from consensus.messages.paxos import Accept, Accepted, Commit, Heartbeat, HeartbeatAck, NewViewNotice
+from consensus.paxos.acceptor import Acceptor
+from consensus.paxos.context import Context
+from consensus.types import Ballot, NodeId, Position, Slot
+
+
+class Proposal:
+    """A slot in flight. ``work`` is whatever the proposer wants back when it is applied."""
+
+    __slots__ = ("accepted_by", "proposed_us", "sent_us", "value", "work")
+
+    def __init__(self, value: bytes, work: Any, now_us: int) -> None:
+        self.value = value
+        self.work = work
+        self.accepted_by: set[NodeId] = set()
+        self.proposed_us = now_us
+        self.sent_us = now_us
+
+
+class Peer:
+    """What the leader knows of a follower."""
+
+    __slots__ = ("applied", "heard_us", "round", "watermark")
+
+    def __init__(self, now_us: int) -> None:
+        self.heard_us = now_us
+        self.round = 0
+        self.watermark: Slot = 0
+        self.applied: Slot = 0
+
+
+class Leader:
+    """One leadership. Made when a majority promised ``ballot``, dropped when it ends."""
+
+    def __init__(self, ctx: Context, acceptor: Acceptor, ballot: Ballot) -> None:
+        assert ballot.node == ctx.me and ballot == acceptor.promised
+        self.ctx = ctx
+        self.acceptor = acceptor
+        self.ballot = ballot
+        self.next_slot: Slot = max(acceptor.log.watermark, acceptor.log.floor) + 1
+        self.in_flight: dict[Slot, Proposal] = {}
+        self.peers = {node: Peer(ctx.now_us) for node in ctx.others}
+        self.round = 0
+        self.confirmed = 0
+        """Highest heartbeat round that a majority acknowledged."""
+        self.heartbeat_us = ctx.now_us
+        """When the next heartbeat is due."""
+        self.commit_us = 0
+        """When followers must be told of the watermark; 0 when they have been."""
+        self.view_slot: Slot = 0
+        """The slot of the own NEW-VIEW entry: before it is applied this leader answers nothing."""
+        self._own: deque[tuple[Position, Slot, int]] = deque()
+        self._told: Slot = acceptor.log.watermark
+        acceptor.leader = ctx.me
+
+    # --- proposing ---------------------------------------------------------------
+
+    def announce(self, first: Slot, last: Slot) -> None:
+        """NEW-VIEW: this ballot leads, and proposes ``first..last`` again."""
+        notice = NewViewNotice(self.ballot, self.acceptor.log.watermark, first, last)
+        self.ctx.send(self.ctx.others, notice)
+
+    def propose(self, value: bytes, work: Any = None) -> Slot:
+        """Propose ``value`` for the next slot; ``work`` comes back from :meth:`take` when it is applied."""
+        ctx = self.ctx
+        slot = self.next_slot
+        self.next_slot += 1
+        proposal = Proposal(value, work, ctx.now_us)
+        self.in_flight[slot] = proposal
+        watermark = self.acceptor.log.watermark
+        self._told = watermark
+        self.commit_us = 0
+        position = self.acceptor.accept(self.ballot, slot, value)
+        self._own.append((position, slot, ctx.now_us))
+        if ctx.others:
+            ctx.send(ctx.others, Accept(self.ballot, slot, watermark, value))
+        ctx.counters["proposals_made"] += 1
+        return slot
+
+    def take(self, slot: Slot) -> Proposal | None:
+        """The proposal of a slot that is about to be applied, if it was this leader's."""
+        return self.in_flight.pop(slot, None)
+
+    # --- counting ----------------------------------------------------------------
+
+    def on_persisted(self) -> bool:
+        """Own acceptances reached the disk. Returns whether the watermark moved."""
+        own = self._own
+        synced = self.ctx.synced
+        while own and own[0][0] <= synced:
+            slot = own.popleft()[1]
+            self._count(slot, self.ctx.me)
+        return self._advance()
+
+    def on_accepted(self, sender: NodeId, message: Accepted) -> bool:
+        peer = self.peers.get(sender)
+        if peer is None or message.ballot != self.ballot:
+            return False
+        peer.heard_us = self.ctx.now_us
+        self._count(message.slot, sender)
+        return self._advance()
+
+    def _count(self, slot: Slot, node: NodeId) -> None:
+        proposal = self.in_flight.get(slot)
+        if proposal is None:
+            return
+        proposal.accepted_by.add(node)
+        if len(proposal.accepted_by) >= self.ctx.majority:
+            entry = self.acceptor.log.get(slot)
+            assert entry is not None and entry.value == proposal.value
+            if not entry.chosen:
+                entry.chosen = True
+                self.ctx.counters["proposals_accepted"] += 1
+
+    def _advance(self) -> bool:
+        if not self.acceptor.log.advance():
+            return False
+        self.acceptor.moved()
+        if not self.commit_us:
+            self.commit_us = self.ctx.now_us + int(self.ctx.topology.timings.commit_delay_ms * 1000)
+        return True
+
+    # --- heartbeats ----------------------------------------------------------------
+
+    def beat(self) -> int:
+        """Send a heartbeat now; returns the number of its round."""
+        ctx = self.ctx
+        self.round += 1
+        watermark = self.acceptor.log.watermark
+        self._told = watermark
+        self.commit_us = 0
+        self.heartbeat_us = ctx.now_us + ctx.heartbeat_us
+        if ctx.others:
+            beat = Heartbeat(self.ballot, self.round, self.confirmed, watermark, self.next_slot - 1)
+            ctx.send(ctx.others, beat)
+        if ctx.majority == 1:
+            self.confirmed = self.round
+        return self.round
+
+    def on_heartbeat_ack(self, sender: NodeId, message: HeartbeatAck) -> bool:
+        """Returns whether a further round is confirmed by a majority."""
+        peer = self.peers.get(sender)
+        if peer is None or message.ballot != self.ballot or message.round > self.round:
+            return False
+        peer.heard_us = self.ctx.now_us
+        peer.watermark = message.watermark
+        peer.applied = message.applied
+        if message.round <= peer.round:
+            return False
+        peer.round = message.round
+        rounds = sorted((p.round for p in self.peers.values()), reverse=True)
+        confirmed = rounds[self.ctx.majority - 2]
+        if confirmed <= self.confirmed:
+            return False
+        self.confirmed = confirmed
+        return True
+
+    def on_time(self) -> bool:
+        """Whatever is due. Returns False when this leader has to step down."""
+        ctx = self.ctx
+        now = ctx.now_us
+        if now >= self.heartbeat_us:
+            if not self._has_majority():
+                ctx.event("timer.fire", name="majority_lost")
+                return False
+            if self._own and now - self._own[0][2] > ctx.election_max_us:
+                ctx.event("timer.fire", name="disk_stalled")
+                return False
+            self.beat()
+            self._resend()
+        elif self.commit_us and now >= self.commit_us:
+            self.commit_us = 0
+            watermark = self.acceptor.log.watermark
+            if ctx.others and watermark > self._told:
+                self._told = watermark
+                ctx.send(ctx.others, Commit(self.ballot, watermark))
+        return True
+
+    def _has_majority(self) -> bool:
+        since = self.ctx.now_us - self.ctx.election_max_us
+        heard = sum(1 for peer in self.peers.values() if peer.heard_us >= since)
+        return heard + 1 >= self.ctx.majority
+
+    def _resend(self) -> None:
+        """Accepts that got lost go out again to those who have not answered."""
+        ctx = self.ctx
+        before = ctx.now_us - ctx.resend_us
+        for slot, proposal in self.in_flight.items():
+            if proposal.sent_us <= before:
+                proposal.sent_us = ctx.now_us
+                silent = tuple(node for node in ctx.others if node not in proposal.accepted_by)
+                if silent:
+                    watermark = self.acceptor.log.watermark
+                    ctx.send(silent, Accept(self.ballot, slot, watermark, proposal.value))
+
+    def excuse_silence(self) -> None:
+        """After the own clock stood still: nobody's silence in that time counts against them."""
+        for peer in self.peers.values():
+            peer.heard_us = self.ctx.now_us
+        self.heartbeat_us = self.ctx.now_us
+
+    def wake_us(self) -> int:
+        return min(self.heartbeat_us, self.commit_us) if self.commit_us else self.heartbeat_us

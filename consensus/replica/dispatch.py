@@ -1,0 +1,206 @@
+"""Messages from the other nodes of the cluster, and which part of the replica each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from consensus.messages.paxos import (
+    Accept,
+    Accepted,
+    Chosen,
+    Commit,
+    Fetch,
+    Heartbeat,
+    HeartbeatAck,
+    LearnerQuery,
+    LearnerReply,
+    Nack,
+    NewViewNotice,
+    Prepare,
+    PreVote,
+    PreVoteReply,
+    Promise,
+    StateChunk,
+    StateRequest,
+)
+from consensus.types import Ballot, NodeId, Slot
+
+if TYPE_CHECKING:
+    from consensus.replica.door import Replica
+
+
+def handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], None]]:
+    """One handler per message type."""
+    dispatch = Dispatch(replica)
+    return {
+        Accept: dispatch.on_accept,
+        Accepted: dispatch.on_accepted,
+        Heartbeat: dispatch.on_heartbeat,
+        HeartbeatAck: dispatch.on_heartbeat_ack,
+        Commit: dispatch.on_commit,
+        NewViewNotice: dispatch.on_new_view,
+        Nack: dispatch.on_nack,
+        PreVote: dispatch.on_prevote,
+        PreVoteReply: dispatch.on_prevote_reply,
+        Prepare: dispatch.on_prepare,
+        Promise: dispatch.on_promise,
+        Fetch: dispatch.on_fetch,
+        Chosen: dispatch.on_chosen,
+        StateRequest: dispatch.on_state_request,
+        StateChunk: dispatch.on_state_chunk,
+        LearnerQuery: dispatch.on_learner_query,
+        LearnerReply: dispatch.on_learner_reply,
+    }
+
+
+class Dispatch:
+    """Handlers ``(sender, message)``. A leader's messages come from the node of their ballot or are dropped."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._r = replica
+
+    # --- from a leader ---------------------------------------------------------------
+
+    def on_accept(self, sender: NodeId, message: Accept) -> None:
+        r = self._r
+        if message.ballot.node == sender and r.acceptor.on_accept(sender, message):
+            r.follow(sender, message.ballot)
+            self._watermark(sender, message.ballot, message.watermark)
+
+    def on_heartbeat(self, sender: NodeId, message: Heartbeat) -> None:
+        r = self._r
+        if not self._adopt(sender, message.ballot):
+            return
+        self._watermark(sender, message.ballot, message.watermark)
+        if r.acceptor.learner:
+            r.learner.on_heartbeat(message)
+        else:
+            log = r.acceptor.log
+            ack = HeartbeatAck(message.ballot, message.round, log.watermark, r.machine.state.slot)
+            r.ctx.send((sender,), ack)
+
+    def on_commit(self, sender: NodeId, message: Commit) -> None:
+        if message.ballot >= self._r.acceptor.promised and self._adopt(sender, message.ballot):
+            self._watermark(sender, message.ballot, message.watermark)
+
+    def on_new_view(self, sender: NodeId, message: NewViewNotice) -> None:
+        if self._adopt(sender, message.ballot):
+            self._watermark(sender, message.ballot, message.watermark)
+
+    def _adopt(self, sender: NodeId, ballot: Ballot) -> bool:
+        """Follow the leader of ``ballot``, unless a higher one was promised (then say so)."""
+        r = self._r
+        if ballot.node != sender:
+            return False
+        if ballot < r.acceptor.promised:
+            r.ctx.send((sender,), Nack(r.acceptor.promised))
+            return False
+        if ballot > r.acceptor.promised and not r.acceptor.learner:
+            r.acceptor.promise(ballot)
+        r.follow(sender, ballot)
+        return True
+
+    def _watermark(self, sender: NodeId, ballot: Ballot, watermark: Slot) -> None:
+        r = self._r
+        if watermark <= r.acceptor.log.watermark:
+            return
+        if r.acceptor.on_watermark(ballot, watermark):
+            r.catchup.settled()
+            self._progress()
+        elif not r.transfer.active:
+            r.catchup.need(watermark, sender)
+
+    # --- to a leader -------------------------------------------------------------------
+
+    def on_accepted(self, sender: NodeId, message: Accepted) -> None:
+        if self._r.leader is not None:
+            self._r.leader.on_accepted(sender, message)
+
+    def on_heartbeat_ack(self, sender: NodeId, message: HeartbeatAck) -> None:
+        r = self._r
+        if r.leader is not None and r.leader.on_heartbeat_ack(sender, message) and len(r.reads.index):
+            r.reads.answer(r.machine.state, r.leader.confirmed)
+
+    def on_nack(self, sender: NodeId, message: Nack) -> None:
+        r = self._r
+        if r.leader is None:
+            r.election.on_nack(message)
+        elif message.ballot > r.leader.ballot:
+            r.election.saw(message.ballot)
+            r.step_down()
+
+    # --- elections ---------------------------------------------------------------------
+
+    def on_prevote(self, sender: NodeId, message: PreVote) -> None:
+        if self._r.leader is None:
+            self._r.election.on_prevote(sender, message)
+
+    def on_prevote_reply(self, sender: NodeId, message: PreVoteReply) -> None:
+        if self._r.leader is None:
+            self._r.won(self._r.election.on_prevote_reply(sender, message))
+
+    def on_prepare(self, sender: NodeId, message: Prepare) -> None:
+        r = self._r
+        if message.ballot.node != sender or not r.acceptor.on_prepare(sender, message):
+            return
+        if r.leader is not None and message.ballot > r.leader.ballot:
+            r.step_down()
+        elif r.leader is None:
+            r.election.rest()
+
+    def on_promise(self, sender: NodeId, message: Promise) -> None:
+        r = self._r
+        if r.leader is None:
+            r.won(r.election.on_promise(sender, message))
+            self._recover()
+
+    def _recover(self) -> None:
+        """A candidate that is behind its quorum brings itself up first."""
+        r = self._r
+        log = r.acceptor.log
+        if r.leader is None and r.election.target > log.watermark and not r.transfer.active:
+            r.catchup.need(r.election.target, r.election.source)
+
+    # --- values and state from others ----------------------------------------------------
+
+    def on_fetch(self, sender: NodeId, message: Fetch) -> None:
+        self._r.catchup.on_fetch(sender, message)
+
+    def on_chosen(self, sender: NodeId, message: Chosen) -> None:
+        r = self._r
+        if r.catchup.on_chosen(sender, message):
+            self._progress()
+        if r.catchup.too_old and not r.transfer.active:
+            r.transfer.begin(sender)
+
+    def on_state_request(self, sender: NodeId, message: StateRequest) -> None:
+        self._r.transfer.on_request(sender, message, self._r.machine.state)
+
+    def on_state_chunk(self, sender: NodeId, message: StateChunk) -> None:
+        r = self._r
+        state = r.transfer.on_chunk(sender, message)
+        if state is None:
+            return
+        r.catchup.too_old = False
+        if state.slot > r.acceptor.log.watermark:
+            r.applier.install(state)
+            self._progress()
+        if r.catchup.target > r.acceptor.log.watermark:
+            r.catchup.need(r.catchup.target, sender)
+
+    def on_learner_query(self, sender: NodeId, message: LearnerQuery) -> None:
+        self._r.learner.on_query(sender, message)
+
+    def on_learner_reply(self, sender: NodeId, message: LearnerReply) -> None:
+        self._r.learner.on_reply(sender, message)
+
+    def _progress(self) -> None:
+        """The watermark moved: somebody may have waited for it."""
+        r = self._r
+        if r.leader is None:
+            r.won(r.election.on_progress())
+        if r.acceptor.learner:
+            r.learner.check()
+            if not r.acceptor.learner:
+                r.election.rest()

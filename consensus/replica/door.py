@@ -1,0 +1,385 @@
+"""The replica: one node of one cluster, as a function of what happens to it.
+
+``step(now_us, input) -> Outputs`` is the only way in. Same inputs, same outputs, byte for byte: there is no clock,
+randomness or I/O behind it. ``dispatch`` routes messages, ``apply`` runs what is chosen, ``admission`` and ``reads``
+face the clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from consensus.bank.machine import Machine
+from consensus.codec import encode_batch
+from consensus.effects import (
+    CheckpointDone,
+    Disconnected,
+    Freeze,
+    Input,
+    Outputs,
+    Persisted,
+    Receive,
+    Recovered,
+    ReplyTo,
+    Requests,
+    Thaw,
+    Wake,
+)
+from consensus.messages.client import Leads, Open, Read, Refusal, Refused, ResolveRequest, Submit, WhoLeads
+from consensus.messages.entries import Batch, NewView, ViewSlot
+from consensus.messages.records import LearnerMark, SegmentHead
+from consensus.paxos.acceptor import Acceptor
+from consensus.paxos.catchup import Catchup
+from consensus.paxos.context import Context
+from consensus.paxos.election import Election, Won
+from consensus.paxos.leader import Leader
+from consensus.paxos.learner import Learner
+from consensus.replica.admission import Admission
+from consensus.replica.apply import Applier, Work
+from consensus.replica.dispatch import handlers
+from consensus.replica.reads import Reads
+from consensus.replica.recovery import rebuild
+from consensus.replica.transfer import Transfer
+from consensus.topology import Topology
+from consensus.types import Ballot, NodeId, Slot
+
+FRESH_GRACE_US: Final = 3_000_000
+"""How long the followers of a brand-new incarnation wait for its first leader before they campaign."""
+EARLY_MAX: Final = 2_000
+"""Request frames a leader holds back until its view is established."""
+FAR_US: Final = 1 << 62
+
+
+class Replica:
+    """See the module. ``trace_level`` 0 reports elections only, 1 slots and transactions too."""
+
+    def __init__(self, node: NodeId, topology: Topology, recovered: Recovered, seed: int, wall_offset_us: int = 0) -> None:
+        self.ctx = Context(node, topology, seed)
+        self.topology = topology
+        self.incarnation = recovered.incarnation
+        self.wall_offset_us = wall_offset_us
+        """Wall clock minus ``now_us``; stamps the batches this node proposes."""
+        rebuilt = rebuild(recovered, topology, self.ctx.cluster)
+        self.damage = rebuilt.damage
+        self.machine = Machine(rebuilt.state)
+        self.checkpoint: Slot = rebuilt.state.slot
+        """Slot of the last durable checkpoint."""
+        promised = rebuilt.promised
+        self._fresh = recovered.bootstrap
+        if recovered.bootstrap:
+            promised = Ballot(1, self.ctx.cluster.first_leader)
+        self.acceptor = Acceptor(self.ctx, rebuilt.log, promised, rebuilt.learner)
+        self.election = Election(self.ctx, self.acceptor)
+        self.catchup = Catchup(self.ctx, self.acceptor)
+        self.learner = Learner(self.ctx, self.acceptor)
+        self.leader: Leader | None = None
+        self.admission = Admission(self.ctx)
+        self.reads = Reads(self.ctx)
+        self.transfer = Transfer(self.ctx)
+        self.applier = Applier(self)
+        self.frozen = False
+        self.wake_at_us = 0
+        """When to step with :class:`Wake` at the latest. At or before ``now_us``: in this turn of the loop."""
+        self._started = False
+        self._request_wake = False
+        self._early: list[Requests] = []
+        self._clients: set[int] = set()
+        self._messages = handlers(self)
+        self._inputs: dict[type, Callable[[Any], None]] = {
+            Receive: self._receive,
+            Persisted: self._persisted,
+            Requests: self._requests,
+            Wake: self._wake,
+            Disconnected: self._disconnected,
+            CheckpointDone: self._checkpoint_done,
+            Freeze: self._freeze,
+            Thaw: self._thaw,
+        }
+
+    # --- the door --------------------------------------------------------------------
+
+    def step(self, now_us: int, input: Input) -> Outputs:
+        """Take one input at ``now_us`` (which never goes back) and return what has to happen."""
+        ctx = self.ctx
+        assert now_us >= ctx.now_us, "the clock went back"
+        ctx.now_us = now_us
+        out = ctx.out = Outputs()
+        if not self._started:
+            self._start()
+        self._inputs[type(input)](input)
+        self.applier.run()
+        if self.leader is not None and not self.frozen and not self._request_wake:
+            self._flush()
+        self.wake_at_us = self._next_wake()
+        return out
+
+    @property
+    def position(self) -> int:
+        """Journal records appended since the start."""
+        return self.ctx.position
+
+    @property
+    def trace_level(self) -> int:
+        return self.ctx.trace_level
+
+    @trace_level.setter
+    def trace_level(self, level: int) -> None:
+        self.ctx.trace_level = level
+
+    def segment_head(self) -> SegmentHead:
+        """First record of a journal segment that begins now."""
+        acceptor = self.acceptor
+        return SegmentHead(self.incarnation, acceptor.promised, acceptor.durable_watermark, acceptor.learner)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads and has established its view: only then it answers."""
+        leader = self.leader
+        return leader is not None and self.machine.state.slot >= leader.view_slot
+
+    # --- start and time ----------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._started = True
+        ctx = self.ctx
+        if self.acceptor.learner:
+            ctx.persist(LearnerMark(True))
+            self.learner.start()
+            self.election.deadline_us = FAR_US
+            return
+        if not self._fresh:
+            self.election.rest()
+            return
+        ctx.event("paxos.ballot", b=list(self.acceptor.promised))
+        if ctx.me == ctx.cluster.first_leader:
+            self._lead(self.acceptor.promised)
+        else:
+            self.acceptor.leader = ctx.cluster.first_leader
+            self.election.rest(FRESH_GRACE_US)
+
+    def _wake(self, _: Wake) -> None:
+        late_us = self.ctx.now_us - self.wake_at_us
+        self._request_wake = False
+        if self.frozen:
+            return
+        now = self.ctx.now_us
+        if self.leader is not None:
+            if not self.leader.on_time():
+                self.step_down()
+        elif self.acceptor.learner:
+            if self.learner.retry_us and now >= self.learner.retry_us:
+                self.learner.on_time()
+        elif now >= self.election.deadline_us:
+            if self.wake_at_us and late_us > self.ctx.heartbeat_us:
+                # The own process stood still: the leader may have been heard in that time.
+                self.election.rest()
+            else:
+                self.won(self.election.on_time())
+        if self.catchup.retry_us and now >= self.catchup.retry_us:
+            self.catchup.on_time()
+        if self.transfer.retry_us and now >= self.transfer.retry_us:
+            self.transfer.on_time()
+
+    def _next_wake(self) -> int:
+        if self.frozen:
+            return FAR_US
+        now = self.ctx.now_us
+        if self._request_wake or self.applier.behind:
+            return now
+        leader = self.leader
+        if leader is not None:
+            at = leader.wake_us()
+            if self.admission.pending and leader.in_flight:
+                at = min(at, self.admission.oldest_us + self._batch_delay_us)
+        else:
+            at = self.learner.retry_us or FAR_US if self.acceptor.learner else self.election.deadline_us
+        if self.catchup.retry_us:
+            at = min(at, self.catchup.retry_us)
+        if self.transfer.retry_us:
+            at = min(at, self.transfer.retry_us)
+        return max(at, now)
+
+    def _freeze(self, _: Freeze) -> None:
+        if not self.frozen:
+            self.frozen = True
+            self.ctx.event("node.fail")
+
+    def _thaw(self, _: Thaw) -> None:
+        if not self.frozen:
+            return
+        self.frozen = False
+        self.ctx.event("node.recover", why="asked to")
+        if self.leader is not None:
+            self.leader.excuse_silence()
+        elif not self.acceptor.learner:
+            self.election.rest()
+
+    # --- other nodes, the disk -----------------------------------------------------------
+
+    def _receive(self, input: Receive) -> None:
+        if self.frozen or input.sender not in self.ctx.others:
+            return
+        messages = self._messages
+        for message in input.messages:
+            handler = messages.get(type(message))
+            if handler is not None:
+                handler(input.sender, message)
+
+    def _persisted(self, input: Persisted) -> None:
+        ctx = self.ctx
+        assert ctx.synced <= input.position <= ctx.position
+        ctx.synced = input.position
+        if self.leader is not None:
+            self.leader.on_persisted()
+        else:
+            self.won(self.election.on_persisted())
+
+    def _checkpoint_done(self, input: CheckpointDone) -> None:
+        self.checkpoint = max(self.checkpoint, input.slot)
+        self.applier.checkpoint_done(input.slot)
+
+    # --- leading ---------------------------------------------------------------------------
+
+    def won(self, won: Won | None) -> None:
+        """A majority promised: propose again what may be chosen, then the own NEW-VIEW entry."""
+        if won is None or won.ballot != self.acceptor.promised:
+            return
+        self.ctx.counters["elections_won"] += 1
+        log = self.acceptor.log
+        slots: list[ViewSlot] = []
+        leader = self._lead(won.ballot)
+        first = leader.next_slot
+        last = max(won.values, default=first - 1)
+        leader.announce(first, last)
+        noop = encode_batch(Batch(won.ballot, self._stamp_us(), []))
+        for slot in range(first, last + 1):
+            value = won.values.get(slot)
+            bytes_ = noop if value is None else value.value
+            accepted = Ballot(0, 0) if value is None else value.ballot
+            slots.append(ViewSlot(slot, accepted, 0 if value is None else len(bytes_)))
+            leader.propose(bytes_)
+        view = NewView(won.ballot, log.watermark, slots, self.checkpoint)
+        leader.view_slot = leader.propose(encode_batch(Batch(won.ballot, self._stamp_us(), [view])))
+
+    def _lead(self, ballot: Ballot) -> Leader:
+        leader = self.leader = Leader(self.ctx, self.acceptor, ballot)
+        self.election.deadline_us = FAR_US
+        self.ctx.event("paxos.leader", b=list(ballot), leader=self.ctx.me, w=self.acceptor.log.watermark)
+        leader.beat()
+        self.tell_clients()
+        return leader
+
+    def step_down(self) -> None:
+        """End the leadership: refuse what was not proposed, leave the rest to the next leader."""
+        assert self.leader is not None
+        self.leader = None
+        if self.acceptor.leader == self.ctx.me:
+            self.acceptor.leader = 0
+        self.election.rest()
+        hint = self.acceptor.leader
+        self.admission.clear(hint)
+        self.reads.clear(hint)
+        early, self._early = self._early, []
+        for requests in early:
+            self._refuse_all(requests)
+        self.ctx.event("paxos.leader", b=list(self.acceptor.promised), leader=hint, w=self.acceptor.log.watermark)
+        self.tell_clients()
+
+    def follow(self, sender: NodeId, ballot: Ballot) -> None:
+        """A valid message of the leader of ``ballot``, which this node has promised."""
+        if self.leader is not None and ballot > self.leader.ballot:
+            self.step_down()
+        if not self.acceptor.learner:
+            self.election.heard_leader()
+        if self.acceptor.leader != sender:
+            self.acceptor.leader = sender
+            self.ctx.event("paxos.leader", b=list(ballot), leader=sender, w=self.acceptor.log.watermark)
+            self.tell_clients()
+
+    def tell_clients(self) -> None:
+        """Clients learn at once who leads, so that they need not wait for an answer that will not come."""
+        leads = Leads(self.ctx.cluster.id, self.acceptor.promised, self.acceptor.leader)
+        self.ctx.out.replies.extend(ReplyTo(connection, leads) for connection in sorted(self._clients))
+
+    def _stamp_us(self) -> int:
+        return self.ctx.now_us + self.wall_offset_us
+
+    @property
+    def _batch_delay_us(self) -> int:
+        return int(self.topology.timings.batch_delay_ms * 1000)
+
+    def _flush(self) -> None:
+        """Propose what waits, as far as the batching rule lets it; start a round for waiting reads."""
+        leader = self.leader
+        assert leader is not None
+        if not self.leads:
+            return
+        if self._early:
+            early, self._early = self._early, []
+            for requests in early:
+                self._serve(requests)
+        admission = self.admission
+        while admission.pending and len(leader.in_flight) < self.ctx.limits.window_slots:
+            waited = self.ctx.now_us - admission.oldest_us >= self._batch_delay_us
+            if leader.in_flight and not admission.full and not waited:
+                break
+            entries, groups = admission.next_batch()
+            batch = Batch(leader.ballot, self._stamp_us(), entries)
+            leader.propose(encode_batch(batch), Work(batch, groups))
+        if self.reads.index.waiting and not self.reads.index.round_open:
+            self.reads.index.start(leader.beat())
+            self.reads.answer(self.machine.state, leader.confirmed)
+
+    # --- clients ---------------------------------------------------------------------------
+
+    def _requests(self, input: Requests) -> None:
+        """Requests only queue; they are proposed at the next wake, together with those of the same turn."""
+        if self.frozen:
+            return
+        self._clients.add(input.connection)
+        if self.leader is not None and not self.leads and len(self._early) < EARLY_MAX:
+            self._early.append(input)
+            return
+        self._serve(input)
+        if self.leader is not None:
+            self._request_wake = True
+
+    def _serve(self, input: Requests) -> None:
+        connection = input.connection
+        state = self.machine.state
+        leads = self.leads
+        for message in input.messages:
+            kind = type(message)
+            if kind is Read:
+                hint = self.acceptor.leader
+                watermark = self.acceptor.log.watermark
+                self.reads.on_read(state, connection, message, leads, hint, watermark)
+            elif kind is WhoLeads:
+                leads_now = Leads(self.ctx.cluster.id, self.acceptor.promised, self.acceptor.leader)
+                self.ctx.out.replies.append(ReplyTo(connection, leads_now))
+            elif not leads:
+                self._refuse(connection, message)
+            elif kind is Submit:
+                self.admission.submit(state, connection, message)
+            elif kind is Open:
+                self.admission.open(state, connection, message)
+            elif kind is ResolveRequest:
+                self.admission.resolve(state, connection, message)
+
+    def _refuse(self, connection: int, message: Any) -> None:
+        numbers = [item.number for item in message.items] if type(message) is Submit else []
+        if type(message) is ResolveRequest:
+            numbers = message.numbers
+        hint = self.acceptor.leader
+        if type(message) in (Submit, Open, ResolveRequest):
+            refused = Refused(message.session, numbers, Refusal.NOT_LEADER, hint)
+            self.ctx.out.replies.append(ReplyTo(connection, refused))
+
+    def _refuse_all(self, requests: Requests) -> None:
+        for message in requests.messages:
+            self._refuse(requests.connection, message)
+
+    def _disconnected(self, input: Disconnected) -> None:
+        self._clients.discard(input.connection)
+        self.admission.disconnected(input.connection)
