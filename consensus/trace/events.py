@@ -115,13 +115,16 @@ KINDS: Final[dict[str, Kind]] = {
     "timer.cancel": Kind({"n": "int", "name": "text"}),
     # transactions; `keep`: recorded in full because a person sent it
     "tx.submit": Kind(
-        {"tx": "text", "from": "int", "to": "int", "amt": "int"}, {"n": "int", "keep": "flag"}, notable=True
+        {"tx": "text", "from": "int", "to": "int", "amt": "int"},
+        {"n": "int", "keep": "flag"},
+        notable=True,
     ),
     "tx.lock": Kind({"n": "int", "tx": "text"}, {"accounts": "list", "waited_ms": "number"}),
     "tx.vote": Kind({"n": "int", "tx": "text", "yes": "flag"}, {"why": "text"}),
     "tx.decide": Kind({"n": "int", "tx": "text", "outcome": "text"}, {"why": "text"}),
     "tx.apply": Kind(
-        {"n": "int", "tx": "text", "s": "int", "outcome": "text"}, {"why": "text", "index": "int"}
+        {"n": "int", "tx": "text", "s": "int", "outcome": "text"},
+        {"why": "text", "index": "int"},
     ),
     "tx.reply": Kind(
         {"tx": "text", "outcome": "text", "ms": "number"},
@@ -152,11 +155,22 @@ KINDS: Final[dict[str, Kind]] = {
     # exact counts of one window; see AGG_FIELDS
     "agg": Kind(
         {"window": "int"},
-        {"links": "map", "tx": "map", "nodes": "map", "hist": "map", "heat": "map", "topk": "list"},
+        {
+            "links": "map",
+            "tx": "map",
+            "nodes": "map",
+            "hist": "map",
+            "heat": "map",
+            "topk": "list",
+        },
     ),
     "bench.phase": Kind({"phase": "text"}, {"name": "text"}),
     "check": Kind({"name": "text", "ok": "flag"}, {"detail": "text"}, notable=True),
-    "ctl": Kind({"actor": "text", "cmd": "text"}, {"args": "map", "result": "text"}, notable=True),
+    "ctl": Kind(
+        {"actor": "text", "cmd": "text"},
+        {"args": "map", "result": "text"},
+        notable=True,
+    ),
     "mark": Kind({"text": "text"}, notable=True),
     "gap": Kind({"from": "int", "to": "int"}, notable=True),
 }
@@ -193,7 +207,10 @@ def hist_index(latency_us: float) -> int:
     """The bucket of a latency; 0 holds everything up to ``HIST_BASE_US``."""
     if latency_us <= HIST_BASE_US:
         return 0
-    return min(HIST_BUCKETS_MAX - 1, math.ceil(HIST_STEPS * math.log2(latency_us / HIST_BASE_US)))
+    return min(
+        HIST_BUCKETS_MAX - 1,
+        math.ceil(HIST_STEPS * math.log2(latency_us / HIST_BASE_US)),
+    )
 
 
 def hist_bound_us(index: int) -> float:
@@ -241,7 +258,14 @@ def validate(event: Any) -> TraceEvent:
 
 
 def header(
-    *, run: str, source: str, t0: int, topology: Any, sha: str = "", seed: int = 0, sampling: Any = None
+    *,
+    run: str,
+    source: str,
+    t0: int,
+    topology: Any,
+    sha: str = "",
+    seed: int = 0,
+    sampling: Any = None,
 ) -> dict[str, Any]:
     """The first line of a recording.
 

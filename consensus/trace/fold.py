@@ -1,0 +1,487 @@
+"""The state a page shows, as a pure function of trace events. Twin of ``static/js/reducer.js``.
+
+``fold(begin(header), e1, e2, …)`` gives the same JSON value here and in the browser, and folding on
+from any keyframe gives what folding from the start gives (tests/data/traces holds both to it). So:
+no clock, no rounding, no iteration whose order could differ, and every list bounded.
+
+A state is never changed in place. :class:`Draft` copies a part of it before the first write to it in a
+call, so a batch of events costs one copy of what it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from consensus.trace.events import NODE_STATUS, SCHEMA_VERSION, TraceEvent
+
+State = dict[str, Any]
+
+FEED_MAX: Final = 100
+TRANSACTIONS_MAX: Final = 100
+SERIES_MAX: Final = 180
+SERIES_US: Final = 1_000_000
+"""Width of a bucket of ``series``."""
+SERIES_BACK: Final = 5
+"""Buckets that a late window may still be added to."""
+APPLIED_MAX: Final = 16
+"""Nodes remembered per transaction as having applied it."""
+
+_NO_BALLOT: Final = [0, 0]
+_COUNTS: Final = ("committed", "aborted", "reads", "refused")
+_STATUS_FIELDS: Final = tuple(name for name in NODE_STATUS if name not in ("state", "role"))
+
+
+def empty() -> State:
+    """The state before anything is known."""
+    return {
+        "v": SCHEMA_VERSION,
+        "run": "",
+        "src": "",
+        "q": 0,
+        "ts": 0,
+        "inc": 0,
+        "clusters": {},
+        "nodes": {},
+        "links": {},
+        "cuts": {},
+        "series": [],
+        "tx": [],
+        "feed": [],
+        "checks": {},
+        "lost": 0,
+    }
+
+
+def begin(header: dict[str, Any]) -> State:
+    """The state at the start of a recording: its clusters and nodes, nothing known of them yet."""
+    state = empty()
+    state["run"], state["src"], state["ts"] = header["run"], header["src"], header["t0"]
+    for cluster in header["topology"]["clusters"]:
+        state["clusters"][str(cluster["id"])] = _cluster(cluster)
+        for node in cluster["nodes"]:
+            state["nodes"][str(node)] = _node(node, cluster["id"])
+    return state
+
+
+def fold(state: State, event: TraceEvent) -> State:
+    """The state after ``event``. ``state`` itself is left as it is."""
+    return fold_all(state, (event,))
+
+
+def fold_all(state: State, events: Iterable[TraceEvent]) -> State:
+    """The state after all of ``events``, in order."""
+    draft = Draft(state)
+    for event in events:
+        _step(draft, event)
+    return draft.state
+
+
+def _cluster(plain: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": plain["id"],
+        "nodes": list(plain["nodes"]),
+        "first": plain["first"],
+        "last": plain["last"],
+        "leader": 0,
+        "ballot": list(_NO_BALLOT),
+        "watermark": 0,
+        "elections": 0,
+        "election": None,
+    }
+
+
+def _node(node: int, cluster: int) -> dict[str, Any]:
+    return {
+        "id": node,
+        "cluster": cluster,
+        "up": "unknown",
+        "role": "",
+        "ballot": list(_NO_BALLOT),
+        "leader": 0,
+        "watermark": 0,
+        "applied": 0,
+        "proposed": 0,
+        "checkpoint": 0,
+        "lag": 0,
+        "queue": 0,
+        "in_flight": 0,
+        "ts": 0,
+    }
+
+
+class Draft:
+    """A state being written: parts are copied once, before their first change."""
+
+    def __init__(self, state: State) -> None:
+        self.state = dict(state)
+        # Keeps each owned value alive: an id that was freed could come back as another value's.
+        self._own: dict[int, Any] = {}
+
+    def part(self, name: str) -> Any:
+        """A top-level map or list that may be written to."""
+        value = self.state[name]
+        if id(value) not in self._own:
+            value = value.copy()
+            self.state[name] = value
+            self._own[id(value)] = value
+        return value
+
+    def entry(self, name: str, key: str) -> dict[str, Any] | None:
+        """The map under ``key`` of the part ``name``, writable; None when there is none."""
+        value = self.state[name].get(key)
+        if value is None:
+            return None
+        if id(value) not in self._own:
+            value = value.copy()
+            self._own[id(value)] = value
+            self.part(name)[key] = value
+        return value  # type: ignore[no-any-return]
+
+    def item(self, name: str, index: int) -> dict[str, Any]:
+        """The map at ``index`` of the list ``name``, writable."""
+        items = self.part(name)
+        value = items[index]
+        if id(value) not in self._own:
+            value = value.copy()
+            self._own[id(value)] = value
+            items[index] = value
+        return value  # type: ignore[no-any-return]
+
+    def push(self, name: str, value: Any, limit: int) -> None:
+        """Append to a list, letting its oldest entries go."""
+        items = self.part(name)
+        items.append(value)
+        if len(items) > limit:
+            del items[: len(items) - limit]
+
+    def note(self, event: TraceEvent) -> None:
+        """Put an event into the feed."""
+        self.push("feed", event, FEED_MAX)
+
+
+def _step(draft: Draft, event: TraceEvent) -> None:
+    state = draft.state
+    state["q"] = max(state["q"], event.get("q", 0))
+    state["ts"] = max(state["ts"], event["ts"])
+    incarnation = event.get("inc", 0)
+    if incarnation > 0:
+        if incarnation < state["inc"]:
+            return
+        if incarnation > state["inc"]:
+            _enter(draft, incarnation)
+    case = _CASES.get(event["k"])
+    if case is not None:
+        case(draft, event)
+
+
+def _enter(draft: Draft, incarnation: int) -> None:
+    """A reset: what was known of the incarnation before holds no more."""
+    state = draft.state
+    if state["inc"] > 0:
+        state["clusters"] = {key: _cluster(value) for key, value in state["clusters"].items()}
+        state["nodes"] = {
+            key: {**_node(value["id"], value["cluster"]), "up": value["up"]}
+            for key, value in state["nodes"].items()
+        }
+        state["tx"] = []
+    state["inc"] = incarnation
+
+
+# --- cases, one per kind; a kind without one changes nothing but q and ts --------------------------
+
+
+def _ballot(draft: Draft, event: TraceEvent) -> None:
+    node = draft.entry("nodes", str(event["n"]))
+    if node is None:
+        return
+    ballot = list(event["b"])
+    node["ballot"] = max(ballot, node["ballot"])
+    cluster = draft.entry("clusters", str(node["cluster"]))
+    if cluster is None or ballot[1] != event["n"] or ballot <= cluster["ballot"]:
+        return
+    cluster["election"] = {"n": event["n"], "b": ballot, "ts": event["ts"]}
+    draft.note(event)
+
+
+def _leader(draft: Draft, event: TraceEvent) -> None:
+    node = draft.entry("nodes", str(event["n"]))
+    if node is None:
+        return
+    ballot = list(event["b"])
+    node["leader"] = event["leader"]
+    if ballot >= node["ballot"]:
+        node["ballot"] = ballot
+        node["role"] = "leader" if event["leader"] == event["n"] else "follower"
+    if _lead(draft, node["cluster"], event["leader"], ballot):
+        draft.note(event)
+
+
+def _lead(draft: Draft, number: int, leader: int, ballot: list[int]) -> bool:
+    """Take ``leader`` for the leader of a cluster unless a later ballot is known; True when new."""
+    cluster = draft.entry("clusters", str(number))
+    if cluster is None or leader == 0 or ballot <= cluster["ballot"]:
+        return False
+    if cluster["ballot"] != _NO_BALLOT:
+        cluster["elections"] += 1
+    cluster["leader"] = leader
+    cluster["ballot"] = ballot
+    if cluster["election"] is not None and cluster["election"]["b"] <= ballot:
+        cluster["election"] = None
+    return True
+
+
+def _applied(draft: Draft, event: TraceEvent) -> None:
+    node = draft.entry("nodes", str(event["n"]))
+    if node is not None and event["s"] > node["applied"]:
+        node["applied"] = event["s"]
+
+
+def _chosen(draft: Draft, event: TraceEvent) -> None:
+    node = draft.entry("nodes", str(event["n"]))
+    if node is not None and event["s"] > node["watermark"]:
+        node["watermark"] = event["s"]
+        _raise_watermark(draft, node["cluster"], event["s"])
+
+
+def _raise_watermark(draft: Draft, number: int, slot: int) -> None:
+    cluster = draft.state["clusters"].get(str(number))
+    if cluster is not None and slot > cluster["watermark"]:
+        owned = draft.entry("clusters", str(number))
+        assert owned is not None
+        owned["watermark"] = slot
+
+
+_UP_AFTER: Final = {
+    "node.up": "up",
+    "node.recover": "up",
+    "node.fail": "failed",
+    "node.pause": "paused",
+    "node.down": "down",
+}
+
+_GONE: Final = ("down", "killed")
+
+
+def _process(draft: Draft, event: TraceEvent) -> None:
+    node = draft.entry("nodes", str(event["n"]))
+    if node is None:
+        return
+    up = _UP_AFTER[event["k"]]
+    changed = node["up"] != up
+    node["up"] = up
+    if up in _GONE:
+        node["role"], node["queue"], node["in_flight"] = "", 0, 0
+    if changed:
+        draft.note(event)
+
+
+def _agg(draft: Draft, event: TraceEvent) -> None:
+    for link, counts in event.get("links", {}).items():
+        draft.part("links")[link] = {
+            "m": counts,
+            "window": event["window"],
+            "ts": event["ts"],
+        }
+    for key, status in event.get("nodes", {}).items():
+        _status(draft, key, status, event)
+    if event.get("tx") or event.get("hist"):
+        _count(draft, event)
+
+
+def _status(draft: Draft, key: str, status: dict[str, Any], event: TraceEvent) -> None:
+    node = draft.entry("nodes", key)
+    if node is None:
+        return
+    for name in _STATUS_FIELDS:
+        if name in status and status[name] is not None:
+            node[name] = list(status[name]) if name == "ballot" else status[name]
+    # A stopped process sends nothing, so a status of its own that is late must not bring it back; what
+    # the site says (no node, or node 0) is in order with the node.* events.
+    if "state" in status and (event.get("n", 0) == 0 or node["up"] in ("unknown", "up", "failed")):
+        node["up"] = status["state"]
+    if "role" in status:
+        node["role"] = status["role"] if node["up"] not in _GONE else ""
+    node["ts"] = event["ts"]
+    _raise_watermark(draft, node["cluster"], node["watermark"])
+    if node["role"] == "leader" and node["up"] == "up":
+        _lead(draft, node["cluster"], node["id"], node["ballot"])
+
+
+def _count(draft: Draft, event: TraceEvent) -> None:
+    start = event["ts"] - event["ts"] % SERIES_US
+    index = _bucket(draft, start)
+    if index < 0:
+        return
+    bucket = draft.item("series", index)
+    counts = event.get("tx", {})
+    for name in _COUNTS:
+        bucket[name] += counts.get(name, 0)
+    hist = dict(bucket["hist"])
+    for key, count in event.get("hist", {}).items():
+        hist[key] = hist.get(key, 0) + count
+    bucket["hist"] = hist
+
+
+def _bucket(draft: Draft, start: int) -> int:
+    """Index of the bucket that begins at ``start``; -1 when that time is long gone."""
+    series = draft.state["series"]
+    if not series or series[-1]["ts"] < start:
+        fresh = {
+            "ts": start,
+            "committed": 0,
+            "aborted": 0,
+            "reads": 0,
+            "refused": 0,
+            "hist": {},
+        }
+        draft.push("series", fresh, SERIES_MAX)
+        return len(draft.state["series"]) - 1
+    for index in range(len(series) - 1, max(-1, len(series) - 1 - SERIES_BACK), -1):
+        if series[index]["ts"] == start:
+            return index
+    return -1
+
+
+def _find(draft: Draft, tx: str) -> int:
+    items = draft.state["tx"]
+    for index in range(len(items) - 1, -1, -1):
+        if items[index]["id"] == tx:
+            return index
+    return -1
+
+
+def _transaction(draft: Draft, event: TraceEvent) -> dict[str, Any]:
+    """The entry of the event's transaction, writable, made when it is new."""
+    index = _find(draft, event["tx"])
+    if index >= 0:
+        return draft.item("tx", index)
+    fresh = {
+        "id": event["tx"],
+        "ts": event["ts"],
+        "from": 0,
+        "to": 0,
+        "amt": 0,
+        "cl": 0,
+        "s": 0,
+        "b": list(_NO_BALLOT),
+        "outcome": "",
+        "why": "",
+        "ms": 0,
+        "n": 0,
+        "applied": [],
+        "q": 0,
+    }
+    draft.push("tx", fresh, TRANSACTIONS_MAX)
+    return draft.item("tx", len(draft.state["tx"]) - 1)
+
+
+def _submit(draft: Draft, event: TraceEvent) -> None:
+    entry = _transaction(draft, event)
+    entry["from"], entry["to"], entry["amt"] = event["from"], event["to"], event["amt"]
+    entry["ts"], entry["n"], entry["q"] = (
+        event["ts"],
+        event.get("n", 0),
+        event.get("q", 0),
+    )
+    entry["cl"] = _cluster_of(draft, event)
+
+
+def _apply(draft: Draft, event: TraceEvent) -> None:
+    entry = _transaction(draft, event)
+    entry["s"], entry["outcome"], entry["why"] = (
+        event["s"],
+        event["outcome"],
+        event.get("why", ""),
+    )
+    entry["cl"] = _cluster_of(draft, event)
+    if event["n"] not in entry["applied"] and len(entry["applied"]) < APPLIED_MAX:
+        entry["applied"] = [*entry["applied"], event["n"]]
+    if entry["q"] == 0:
+        entry["q"] = event.get("q", 0)
+
+
+def _reply(draft: Draft, event: TraceEvent) -> None:
+    entry = _transaction(draft, event)
+    entry["outcome"], entry["why"], entry["ms"] = (
+        event["outcome"],
+        event.get("why", ""),
+        event["ms"],
+    )
+    entry["n"], entry["q"] = event.get("n", 0), event.get("q", 0)
+    if "s" in event:
+        entry["s"] = event["s"]
+    if "b" in event:
+        entry["b"] = list(event["b"])
+    entry["cl"] = _cluster_of(draft, event) or entry["cl"]
+
+
+def _cluster_of(draft: Draft, event: TraceEvent) -> int:
+    if "cl" in event:
+        return int(event["cl"])
+    node = draft.state["nodes"].get(str(event.get("n", 0)))
+    return int(node["cluster"]) if node is not None else 0
+
+
+def _cut(draft: Draft, event: TraceEvent) -> None:
+    key = f"{event['a']}>{event['b']}"
+    cut = {
+        "a": event["a"],
+        "b": event["b"],
+        "delay": event.get("delay", 0),
+        "loss": event.get("loss", 0),
+    }
+    if draft.state["cuts"].get(key) == cut:
+        return
+    draft.part("cuts")[key] = cut
+    draft.note(event)
+
+
+def _heal(draft: Draft, event: TraceEvent) -> None:
+    key = f"{event['a']}>{event['b']}"
+    if key in draft.state["cuts"]:
+        del draft.part("cuts")[key]
+        draft.note(event)
+
+
+def _check(draft: Draft, event: TraceEvent) -> None:
+    before = draft.state["checks"].get(event["name"])
+    draft.part("checks")[event["name"]] = {
+        "ok": event["ok"],
+        "detail": event.get("detail", ""),
+        "ts": event["ts"],
+    }
+    if before is None or before["ok"] != event["ok"]:
+        draft.note(event)
+
+
+def _gap(draft: Draft, event: TraceEvent) -> None:
+    draft.state["lost"] += max(0, event["to"] - event["from"] + 1)
+    draft.note(event)
+
+
+def _noted(draft: Draft, event: TraceEvent) -> None:
+    draft.note(event)
+
+
+_CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
+    "paxos.ballot": _ballot,
+    "paxos.leader": _leader,
+    "paxos.chosen": _chosen,
+    "paxos.applied": _applied,
+    "node.up": _process,
+    "node.down": _process,
+    "node.fail": _process,
+    "node.recover": _process,
+    "node.pause": _process,
+    "link.cut": _cut,
+    "link.heal": _heal,
+    "tx.submit": _submit,
+    "tx.apply": _apply,
+    "tx.reply": _reply,
+    "agg": _agg,
+    "check": _check,
+    "ctl": _noted,
+    "mark": _noted,
+    "gap": _gap,
+}

@@ -1,0 +1,61 @@
+"""One sentence per notable event, from a template over its fields.
+
+The templates are data (``sentences.json``) that ``static/js/narrate.js`` reads, too. A kind has variants per
+level; the first whose ``if`` fields are equal and whose ``has`` fields are there and not empty is taken.
+A level without an own text for a kind falls back to ``plain``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from consensus.trace.events import TraceEvent
+
+LEVELS: Final = ("plain", "course", "paper")
+SENTENCES: Final[dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "sentences.json").read_text(encoding="utf-8")
+)
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+_ONE_DECIMAL: Final = frozenset({"ms", "since_ms"})
+
+
+def narrate(event: TraceEvent, level: str = "plain") -> str | None:
+    """The sentence for ``event``; None when its kind is not one that people are told of.
+
+    Raises:
+        KeyError: the template names a field that the event lacks, so the event is not of the schema.
+    """
+    kind = SENTENCES["kinds"].get(event["k"])
+    if kind is None:
+        return None
+    fields = _derived(event)
+    for variant in kind.get(level) or kind["plain"]:
+        if _fits(variant, fields):
+            return _FIELD.sub(lambda match: _text(match[1], fields[match[1]]), variant["text"])
+    return None
+
+
+def _derived(event: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(event)
+    if event["k"] == "paxos.ballot":
+        fields["own"] = event["b"][1] == event["n"]
+    return fields
+
+
+def _fits(variant: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    if any(fields.get(name) != value for name, value in variant.get("if", {}).items()):
+        return False
+    return all(fields.get(name) not in (None, "", 0, []) for name in variant.get("has", ()))
+
+
+def _text(name: str, value: Any) -> str:
+    if name in _ONE_DECIMAL:
+        return f"{value:.1f}"
+    if isinstance(value, list | tuple):
+        return f"({','.join(str(part) for part in value)})"
+    text = str(value)
+    return str(SENTENCES["words"].get(text, text))

@@ -1,0 +1,125 @@
+"""The Python fold: the shared fixtures, purity, keyframes, bounds."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus.trace.events import header
+from consensus.trace.fold import (
+    FEED_MAX,
+    SERIES_MAX,
+    TRANSACTIONS_MAX,
+    begin,
+    empty,
+    fold,
+    fold_all,
+)
+
+FOLDER = Path(__file__).parent.parent / "data" / "traces"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ndjson"))
+
+
+def load(name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]:
+    lines = [json.loads(line) for line in (FOLDER / f"{name}.ndjson").read_text().splitlines()]
+    states = json.loads((FOLDER / f"{name}.states.json").read_text())
+    return lines[0], lines[1:], states
+
+
+def test_there_are_fixtures() -> None:
+    assert NAMES == ["failover", "faults", "traffic"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fold_gives_the_shared_states(name: str) -> None:
+    head, events, states = load(name)
+    for q, expected in states:
+        assert fold_all(begin(head), [event for event in events if event["q"] <= q]) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fold_from_any_keyframe_gives_the_same_end(name: str) -> None:
+    _, events, states = load(name)
+    _, end = states[-1]
+    for q, state in states:
+        assert fold_all(state, [event for event in events if event["q"] > q]) == end
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fold_leaves_its_input_alone_and_batches_do_not_matter(name: str) -> None:
+    head, events, states = load(name)
+    state = begin(head)
+    for event in events:
+        before, given = copy.deepcopy(state), copy.deepcopy(event)
+        after = fold(state, event)
+        assert state == before
+        assert event == given
+        state = after
+    assert state == states[-1][1]
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_lists_are_bounded() -> None:
+    _, _, states = load("traffic")
+    end = states[-1][1]
+    assert len(end["series"]) == SERIES_MAX
+    assert len(end["tx"]) == TRANSACTIONS_MAX
+    marks = [{"k": "mark", "ts": 1, "q": q, "text": "m"} for q in range(3 * FEED_MAX)]
+    assert [event["q"] for event in fold_all(empty(), marks)["feed"]] == list(
+        range(2 * FEED_MAX, 3 * FEED_MAX)
+    )
+
+
+def _head() -> dict[str, Any]:
+    cluster = {"id": 1, "nodes": [1, 2, 3], "first": 1, "last": 9}
+    return header(run="r", source="live", t0=0, topology={"clusters": [cluster]})
+
+
+def _event(kind: str, node: int, **fields: Any) -> dict[str, Any]:
+    return {"k": kind, "ts": 1, "n": node, "inc": 1, **fields}
+
+
+def test_an_election_shows_from_the_ballot_to_the_leader() -> None:
+    state = fold_all(begin(_head()), [_event("paxos.leader", 1, b=[1, 1], leader=1, w=0)])
+    state = fold(state, _event("paxos.ballot", 2, b=[2, 2]))
+    assert state["clusters"]["1"]["election"] == {"n": 2, "b": [2, 2], "ts": 1}
+    assert state["clusters"]["1"]["leader"] == 1
+    state = fold(state, _event("paxos.leader", 2, b=[2, 2], leader=2, w=4))
+    assert state["clusters"]["1"]["election"] is None
+    assert (state["clusters"]["1"]["leader"], state["clusters"]["1"]["elections"]) == (2, 1)
+
+
+def test_an_old_leader_does_not_come_back_by_a_late_word() -> None:
+    state = fold_all(
+        begin(_head()),
+        [
+            _event("paxos.leader", 2, b=[2, 2], leader=2, w=4),
+            _event("paxos.leader", 1, b=[1, 1], leader=1, w=0),
+        ],
+    )
+    assert state["clusters"]["1"]["leader"] == 2
+
+
+def test_a_failed_node_that_thinks_it_leads_is_not_the_leader() -> None:
+    status = {"role": "leader", "state": "failed", "ballot": [3, 1]}
+    state = fold(begin(_head()), {"k": "agg", "ts": 5, "window": 100, "nodes": {"1": status}})
+    assert state["nodes"]["1"]["up"] == "failed"
+    assert state["clusters"]["1"]["leader"] == 0
+
+
+def test_a_reset_forgets_the_incarnation_before_and_refuses_its_stragglers() -> None:
+    state = fold(begin(_head()), _event("paxos.leader", 2, b=[7, 2], leader=2, w=4))
+    state = fold(state, {**_event("paxos.leader", 1, b=[1, 1], leader=1, w=0), "inc": 2})
+    assert state["clusters"]["1"]["ballot"] == [1, 1]
+    state = fold(state, _event("paxos.leader", 3, b=[8, 3], leader=3, w=4))
+    assert state["clusters"]["1"]["leader"] == 1
+
+
+def test_kinds_without_a_case_move_only_q_and_time() -> None:
+    before = begin(_head())
+    after = fold(before, {"k": "hg.level", "ts": 9, "q": 4, "plan": "p", "level": 2})
+    assert after == {**before, "q": 4, "ts": 9}
