@@ -68,6 +68,8 @@ class Limits(msgspec.Struct, frozen=True):
     """A checkpoint is due after this many slots or bytes of log, whichever is first."""
     retain_slots: int = 4_096
     """Chosen slots kept in memory below the checkpoint for followers that lag."""
+    retain_bytes: int = 4 << 20
+    """Bytes of those slots that are kept at most."""
     segment_bytes: int = 8 << 20
     peer_queue_bytes: int = 8 << 20
     """Bytes waiting for one peer or client before its connection is closed."""

@@ -81,8 +81,8 @@ class BankState:
             self._hash.put(("a", leaf), self._leaf(leaf))
         for session_id in self.touched_sessions:
             session = self.sessions.get(session_id)
-            row = None if session is None else _session_row(session)
-            self._hash.put(("s", session_id), row and msgspec.msgpack.encode(row))
+            packed = None if session is None else msgspec.msgpack.encode(_session_row(session))
+            self._hash.put(("s", session_id), packed)
         self.dirty_accounts |= self.touched_accounts
         self.dirty_sessions |= self.touched_sessions
         self.touched_accounts.clear()

@@ -34,7 +34,7 @@ class Context:
         self.position: Position = 0
         self.synced: Position = 0
         self.trace_level = 0
-        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
         self._seed = seed & _MASK
         self._draws = 0
 

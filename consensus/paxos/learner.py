@@ -15,14 +15,16 @@ from consensus.messages.paxos import Heartbeat, LearnerQuery, LearnerReply
 from consensus.messages.records import LearnerMark
 from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.context import Context
+from consensus.paxos.election import Election
 from consensus.types import BALLOT_NONE, Ballot, NodeId, Slot
 
 
 class Learner:
     """The way of one node from learner to voter. Idle when the node votes."""
 
-    def __init__(self, ctx: Context, acceptor: Acceptor) -> None:
+    def __init__(self, ctx: Context, acceptor: Acceptor, election: Election) -> None:
         self.ctx = ctx
+        self.election = election
         self.acceptor = acceptor
         self.retry_us = 0
         self.reason = ""
@@ -94,5 +96,6 @@ class Learner:
         self.acceptor.learner = False
         self.acceptor.seen.clear()
         self.reason = ""
+        self.election.rest()
         self.ctx.persist(LearnerMark(False))
         self.ctx.event("node.recover", why="rebuilt from its peers")

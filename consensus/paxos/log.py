@@ -85,6 +85,18 @@ class Log:
                 self.size_bytes -= len(entry.value)
         self.floor = max(self.floor, floor)
 
+    def retained_from(self, slot: Slot, slots_max: int, bytes_max: int) -> Slot:
+        """Floor that keeps, at and below ``slot``, no more than so many slots and bytes."""
+        floor = slot
+        size = 0
+        while floor > self.floor and slot - floor < slots_max:
+            entry = self._entries.get(floor)
+            size += len(entry.value) if entry is not None else 0
+            if size > bytes_max:
+                break
+            floor -= 1
+        return floor
+
     def jump(self, slot: Slot) -> None:
         """The state at ``slot`` was taken over from another node: the log goes on from there."""
         assert slot > self.watermark, f"state of slot {slot} is older than the watermark {self.watermark}"

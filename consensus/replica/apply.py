@@ -36,6 +36,8 @@ class Applier:
         self._bytes_since = 0
         self._checkpointing: Slot = 0
         """Slot of the checkpoint that is being written; 0 while none is."""
+        self._install_slot: Slot = 0
+        """Slot of the last state that was taken over from another node."""
 
     @property
     def behind(self) -> bool:
@@ -122,16 +124,13 @@ class Applier:
             acceptor.durable_watermark = self._log.watermark
             acceptor.record_watermark()
             replica.learner.check()
-        self._log.truncate(min(slot, slot - replica.ctx.limits.retain_slots))
+        limits = replica.ctx.limits
+        self._log.truncate(self._log.retained_from(slot, limits.retain_slots, limits.retain_bytes))
         replica.ctx.out.truncate_to = slot
 
     def install(self, state: BankState) -> None:
         """Go on from a state that another node sent. Its checkpoint replaces the one on disk."""
         replica = self._replica
-        for capture in list(replica.machine.state.captures):
-            if not capture.replace:
-                continue
-            capture.close()
         replica.machine.state = state
         replica.machine.hashes.clear()
         acceptor = replica.acceptor
@@ -140,5 +139,3 @@ class Applier:
         self._log.jump(state.slot)
         if not self._checkpointing:
             self._begin_checkpoint(everything=True)
-
-    _install_slot: Slot = 0

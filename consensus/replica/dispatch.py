@@ -202,5 +202,3 @@ class Dispatch:
             r.won(r.election.on_progress())
         if r.acceptor.learner:
             r.learner.check()
-            if not r.acceptor.learner:
-                r.election.rest()

@@ -54,7 +54,9 @@ FAR_US: Final = 1 << 62
 class Replica:
     """See the module. ``trace_level`` 0 reports elections only, 1 slots and transactions too."""
 
-    def __init__(self, node: NodeId, topology: Topology, recovered: Recovered, seed: int, wall_offset_us: int = 0) -> None:
+    def __init__(
+        self, node: NodeId, topology: Topology, recovered: Recovered, seed: int, wall_offset_us: int = 0
+    ) -> None:
         self.ctx = Context(node, topology, seed)
         self.topology = topology
         self.incarnation = recovered.incarnation
@@ -72,7 +74,7 @@ class Replica:
         self.acceptor = Acceptor(self.ctx, rebuilt.log, promised, rebuilt.learner)
         self.election = Election(self.ctx, self.acceptor)
         self.catchup = Catchup(self.ctx, self.acceptor)
-        self.learner = Learner(self.ctx, self.acceptor)
+        self.learner = Learner(self.ctx, self.acceptor, self.election)
         self.leader: Leader | None = None
         self.admission = Admission(self.ctx)
         self.reads = Reads(self.ctx)
