@@ -44,8 +44,8 @@ _TOP: Final = {
 
 _CLUSTER_COMMENTS: Final = {
     "id": "Number of the cluster; unique.",
-    "first_account": "The accounts it owns at first, both ends included. Together the clusters own 1..N without a gap;",
-    "last_account": "last_account = first_account - 1 is a cluster that owns none yet.",
+    "first_account": "Accounts it owns at first, both ends included; all ranges together are 1..N.",
+    "last_account": "first_account - 1 means that it owns none yet.",
     "nodes": "Its replicas. The first one leads a fresh incarnation.",
 }
 _NODE_COMMENT: Final = (
@@ -198,7 +198,7 @@ def _settings(kind: type[_Settings], keys: dict[str, _Key], value: Any, key: str
     if value is None:
         return kind()
     fields = _mapping(value, key, optional=tuple(keys))
-    check = _integer if kind is Limits else _number
+    check = _integer if keys is _LIMITS else _number
     read: dict[str, Any] = {
         name: check(given, f"{key}.{name}", keys[name].least, keys[name].most)
         for name, given in fields.items()
@@ -265,7 +265,7 @@ def validate(topology: Topology) -> None:
     _check_timings(topology.timings)
     if topology.limits.segment_bytes < 2 * topology.limits.batch_bytes:
         raise TopologyError(
-            f"limits.segment_bytes: must be at least twice limits.batch_bytes ({topology.limits.batch_bytes}), "
+            f"limits.segment_bytes: must be at least twice batch_bytes ({topology.limits.batch_bytes}), "
             f"not {topology.limits.segment_bytes}"
         )
     balance = topology.initial_balance

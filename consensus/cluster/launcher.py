@@ -15,7 +15,7 @@ from consensus.cluster import ports
 from consensus.cluster.folder import DataFolder
 from consensus.cluster.process import Child
 from consensus.topology import Node, Topology
-from consensus.types import NodeId
+from consensus.types import ClusterId, NodeId, majority
 
 SECRET_VARIABLE: Final = "PAXOS_BANK_SECRET"
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -162,7 +162,7 @@ class LocalBank:
     # --- waiting ------------------------------------------------------------
 
     async def wait_ready(
-        self, timeout_s: float = READY_TIMEOUT_S, *, clusters: Iterable[int] | None = None
+        self, timeout_s: float = READY_TIMEOUT_S, *, clusters: Iterable[ClusterId] | None = None
     ) -> None:
         """Wait until every running node answers and each cluster (or each of ``clusters``) has a leader.
 
@@ -177,11 +177,7 @@ class LocalBank:
             for node in expected:
                 self._require_alive(node)
             statuses = await self.statuses(expected)
-            led = {
-                self.topology.cluster_by_node[node].id
-                for node, status in statuses.items()
-                if status.get("role") == "leader"
-            }
+            led = self.led_clusters(statuses)
             waiting = {node for node in expected if node not in statuses}
             if not waiting and wanted <= led:
                 return
@@ -204,6 +200,22 @@ class LocalBank:
         for node in found:
             self.folder.add_created(node)
         return found
+
+    def led_clusters(self, statuses: Mapping[NodeId, Status]) -> set[ClusterId]:
+        """The clusters of which one of these nodes says that it leads."""
+        return {
+            self.topology.cluster_by_node[node].id
+            for node, status in statuses.items()
+            if status.get("role") == "leader"
+        }
+
+    def local_clusters(self) -> set[ClusterId]:
+        """The clusters that have a majority of their nodes here."""
+        return {
+            cluster.id
+            for cluster in self.topology.clusters
+            if sum(node in self.children for node in cluster.members) >= majority(len(cluster.members))
+        }
 
     async def _ask(self, node_id: NodeId) -> Status | None:
         with contextlib.suppress(OSError, TimeoutError):

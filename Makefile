@@ -1,0 +1,85 @@
+# What people type. Everything below installs what it needs, into this folder (and Debian's Chromium, for tests).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PORT ?= 8000
+DATA ?= var
+ARGS ?=
+PY := .venv/bin/python
+RUN := .venv/.installed-run
+DEV := .venv/.installed-dev
+NODE := node_modules/.installed
+STATIC_SCRIPTS := $(wildcard package.json package-lock.json)
+
+.PHONY: help setup run start stop status lint check test sim soak bench docs screenshots requirements clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+# --- set up -----------------------------------------------------------------
+
+$(RUN): requirements.txt scripts/setup.sh
+	@scripts/setup.sh venv requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt scripts/setup.sh
+	@scripts/setup.sh venv requirements-dev.txt
+	@touch $@ $(RUN)
+
+$(NODE): $(STATIC_SCRIPTS) scripts/setup.sh
+	@scripts/setup.sh node
+	@mkdir -p node_modules && touch $@
+
+setup: $(DEV) ## Make .venv with everything for running and developing
+
+# --- run --------------------------------------------------------------------
+
+run: $(RUN) ## Start the bank and the site: PORT=8000 DATA=var ARGS="--clusters 4"
+	@exec $(PY) manage.py runbank --port $(PORT) --data-dir "$(DATA)" $(ARGS)
+
+start: $(RUN) ## The same in the background
+	@exec $(PY) scripts/background.py start "$(DATA)" --port $(PORT) $(ARGS)
+
+stop: $(RUN) ## Stop the background bank
+	@exec $(PY) scripts/background.py stop "$(DATA)"
+
+status: $(RUN) ## Say what runs in the background
+	@exec $(PY) scripts/background.py status "$(DATA)"
+
+# --- check ------------------------------------------------------------------
+
+lint: $(DEV) $(NODE) ## Formatting, lint, types, import rules, templates, scripts, requirements
+	@scripts/lint.sh
+
+check: $(DEV) $(NODE) ## Lint and the fast tests, under a minute
+	@scripts/lint.sh
+	@scripts/test.sh fast
+
+test: $(DEV) $(NODE) ## Every test: fast, JavaScript, real processes, a real browser
+	@scripts/setup.sh chromium
+	@scripts/test.sh all
+
+sim: $(DEV) ## The simulation under 100 seeds
+	@exec $(PY) manage.py simulate --seeds 1..100 $(ARGS)
+
+soak: $(DEV) ## The simulation under many seeds: ARGS="--seeds 1..5000"
+	@exec $(PY) manage.py simulate $(or $(ARGS),--seeds 1..2000)
+
+bench: $(RUN) ## Transfers per second and latency on a private bank: ARGS="--clients 100"
+	@exec $(PY) manage.py bench $(ARGS)
+
+docs: $(DEV) ## Check links, anchors and diagrams of the documentation
+	@exec $(PY) scripts/check_docs.py
+
+screenshots: $(DEV) ## Make docs/images anew from a running bank
+	@scripts/setup.sh chromium
+	@exec $(PY) scripts/screenshots.py
+
+requirements: $(DEV) ## Compile requirements*.txt from pyproject.toml (needs uv)
+	@exec $(PY) scripts/requirements.py compile
+
+clean: ## Remove what was built and installed here; banks (var/) stay
+	rm -rf .venv node_modules staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find bankweb consensus scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Run the tests in phases: fast ones in parallel, JavaScript, then real processes and the browser one at a time,
+# since each of those wants the machine for itself. test.sh fast | all. Ends with one line of sums.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PYTHONDONTWRITEBYTECODE=1
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+started=$SECONDS
+broken=()
+
+phase() { # NAME COMMAND...
+  local name=$1
+  shift
+  printf '\n--- %s\n' "$name"
+  "$@" </dev/null || broken+=("$name")
+}
+
+py() { # NAME MARKERS EXTRA...
+  local name=$1 markers=$2
+  shift 2
+  phase "$name" .venv/bin/python -m pytest -q -p no:cacheprovider -m "$markers" --junitxml="$results/$name.xml" "$@"
+}
+
+py fast "not process and not browser" -n 2 --dist worksteal
+if [ "${1:-all}" = all ]; then
+  [ -f package.json ] && phase javascript npm test --silent
+  py process process
+  py browser browser
+fi
+
+.venv/bin/python scripts/test_summary.py "$results" "$((SECONDS - started))" "${broken[@]}"
