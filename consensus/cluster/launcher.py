@@ -114,12 +114,21 @@ class LocalBank:
         self.folder.open()
         try:
             self.folder.store_topology(self.topology)
+            self.note_created()
             self.secret = self._environment.get(SECRET_VARIABLE) or self.folder.secret()
             for node in self.local_nodes():
                 ports.require_free(node.host, node.port)
         except BaseException:
             self.folder.close()
             raise
+
+    def note_created(self) -> set[NodeId]:
+        """Remember every node whose folder is there, and return the local ones whose folder is not yet."""
+        local = {node.id for node in self.local_nodes()}
+        for node_id in local:
+            if (self.data_dir / f"node-{node_id}").is_dir():
+                self.folder.add_created(node_id)
+        return local - self.folder.created()
 
     def local_nodes(self) -> list[Node]:
         """The nodes of the topology whose host is this machine."""
@@ -180,6 +189,7 @@ class LocalBank:
             led = self.led_clusters(statuses)
             waiting = {node for node in expected if node not in statuses}
             if not waiting and wanted <= led:
+                self.note_created()
                 return
             text = (
                 f"{len(statuses)} of {len(expected)} nodes answer, "
@@ -193,13 +203,10 @@ class LocalBank:
             await asyncio.sleep(_PROBE_EVERY_S)
 
     async def statuses(self, nodes: Iterable[NodeId] | None = None) -> dict[NodeId, Status]:
-        """Status of each node that answers. A node that answers has its folder, which is remembered."""
+        """Status of each node that answers."""
         asked = list(self.children if nodes is None else nodes)
         answers = await asyncio.gather(*(self._ask(node) for node in asked))
-        found = {node: answer for node, answer in zip(asked, answers, strict=True) if answer is not None}
-        for node in found:
-            self.folder.add_created(node)
-        return found
+        return {node: answer for node, answer in zip(asked, answers, strict=True) if answer is not None}
 
     def led_clusters(self, statuses: Mapping[NodeId, Status]) -> set[ClusterId]:
         """The clusters of which one of these nodes says that it leads."""

@@ -23,6 +23,7 @@ from consensus.types import NodeId
 DISK_FAILURE: Final = 3
 PREPARE_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
+_NOTE_S: Final = 0.5
 _STOP_SITE_S: Final = 5.0
 
 Told = Callable[[str], None]
@@ -144,7 +145,7 @@ class Supervisor:
         return Child("site", command, env=self._site.environment, cwd=PROJECT, log_path=log_path)
 
     async def _wait_for_leaders(self, timeout_s: float) -> None:
-        """Wait until each cluster that this machine has a majority of has a leader."""
+        """Wait until each cluster with a majority here has a leader, and each node its folder."""
         deadline = time.monotonic() + timeout_s
         shown = ""
         while True:
@@ -152,18 +153,25 @@ class Supervisor:
             answers = await self.bank.statuses()
             led = self.bank.led_clusters(answers)
             missing = sorted(self.bank.local_clusters() - led)
-            if not missing:
+            uncreated = self.bank.note_created()
+            if not missing and not uncreated:
                 return
             if time.monotonic() > deadline:
-                self._told(
-                    f"clusters {missing} have no leader; the pages and {self.bank.data_dir / 'logs'} say why"
-                )
+                if missing:
+                    logs = self.bank.data_dir / "logs"
+                    self._told(f"clusters {missing} have no leader; the pages and {logs} say why")
+                self._watchers.append(asyncio.create_task(self._note_created(), name="note created nodes"))
                 return
             text = f"{len(answers)} of {len(self.charges)} nodes answer, no leader yet in clusters {missing}"
             if text != shown:
                 self._told(text)
                 shown = text
             await asyncio.sleep(_POLL_S)
+
+    async def _note_created(self) -> None:
+        """Go on until each node's folder was seen: one that is lost after that must not be made again."""
+        while self.bank.note_created():  # noqa: ASYNC110  (a folder sends no event)
+            await asyncio.sleep(_NOTE_S)
 
     def _require_willing(self) -> None:
         """End the start when a worker cannot run at all, instead of starting it again and again."""
