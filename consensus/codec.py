@@ -17,6 +17,7 @@ from consensus.messages.client import ClientReply, ClientRequest
 from consensus.messages.control import ControlMessage
 from consensus.messages.entries import Batch
 from consensus.messages.paxos import PaxosMessage
+from consensus.messages.txn import TxnMessage
 
 FRAME_BYTES_MAX = 1 << 18
 """A longer frame is refused unread. Senders keep below ``CHUNK_BYTES`` per frame where they can."""
@@ -24,7 +25,7 @@ CHUNK_BYTES = 1 << 16
 MESSAGES_MAX = 16_384
 """Messages in one frame."""
 
-AnyMessage = PaxosMessage | ClientRequest | ClientReply | ControlMessage
+AnyMessage = PaxosMessage | TxnMessage | ClientRequest | ClientReply | ControlMessage
 
 _encoder = msgspec.msgpack.Encoder()
 _frame = msgspec.msgpack.Decoder(tuple[int, list[AnyMessage]])

@@ -8,34 +8,33 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from consensus.bank.rules import judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
+from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, TwoPhase
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import (
     Abort,
     Batch,
-    Condition,
+    CrossPrepare,
+    Decide,
     Entry,
     EvictSessions,
+    Finish,
     Item,
     NewView,
     OpenSession,
+    PartDecide,
+    PartPrepare,
     Resolve,
     Transact,
 )
-from consensus.types import (
-    AMOUNT_MAX,
-    BALANCE_MAX,
-    LEGS_MAX,
-    LEGS_MIN,
-    SESSIONS_MAX,
-    Ballot,
-    SessionId,
-    Slot,
-)
+from consensus.types import SESSIONS_MAX, Ballot, ClusterId, SessionId, Slot, TxId
 
 HASH_EVERY_SLOTS = 1_000
 HASHES_KEPT = 32
+NO_NUMBER = -1
+"""Stands for the session itself where a refusal is not about one transaction."""
 
 
 class Applied(NamedTuple):
@@ -48,20 +47,25 @@ class Applied(NamedTuple):
     opened: bool
 
 
+Result = Applied | CrossPrepared | PartPrepared | Decided | PartDecided
+"""What an entry did, for the leader to act on. Followers ignore it."""
+
+
 class Machine:
     """State machine of one cluster; ``state`` is read by others and changed only here."""
 
-    def __init__(self, state: BankState) -> None:
+    def __init__(self, state: BankState, own: ClusterId) -> None:
         self.state = state
+        self.two_phase = TwoPhase(state, own)
         self.hashes: dict[Slot, bytes] = {}
         """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
 
-    def apply(self, slot: Slot, batch: Batch) -> list[Applied]:
-        """Apply the value of ``slot``, which must be the next one. Returns what entries did for sessions."""
+    def apply(self, slot: Slot, batch: Batch) -> list[Result]:
+        """Apply the value of ``slot``, which must be the next one. Returns what the entries did."""
         state = self.state
         assert slot == state.slot + 1, f"slot {slot} applied after {state.slot}"
         state.slot = slot
-        results: list[Applied] = []
+        results: list[Result] = []
         index = 0
         for entry in batch.entries:
             if type(entry) is Transact:
@@ -69,8 +73,7 @@ class Machine:
                 index += len(entry.items)
                 results.append(applied)
             else:
-                self._other(slot, batch.ballot, index, entry, results)
-                index += 1
+                index = self._other(slot, batch.ballot, index, entry, results)
         if slot % HASH_EVERY_SLOTS == 0:
             self.hashes[slot] = state.digest()
             if len(self.hashes) > HASHES_KEPT:
@@ -134,7 +137,10 @@ class Machine:
                     return Refusal.WRONG_OWNER
                 return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, ())
             held.append(account)
-        status = self._judge(held, legs, item.conditions)
+        locks = state.cross.locks
+        if locks and any(account_id in locks for account_id in legs[::2]):
+            return Refusal.LOCKED
+        status = judge(accounts, held, legs, item.conditions)
         if status:
             return Outcome(status, slot, index, ballot, tuple([x for a in held for x in (a.version, a.balance)]))
         after: list[int] = []
@@ -151,26 +157,12 @@ class Machine:
             after += (account.version, account.balance)
         return Outcome(Status.COMMITTED, slot, index, ballot, tuple(after))
 
-    def _judge(self, held: list[Account], legs: tuple[int, ...], conditions: tuple[int, ...]) -> int:
-        """COMMITTED when every leg has the money and every condition holds, else the reason."""
-        for account, delta in zip(held, legs[1::2], strict=True):
-            balance = account.balance + delta
-            if balance < 0:
-                return Status.INSUFFICIENT_FUNDS
-            if balance > BALANCE_MAX:
-                return Status.INVALID
-        for i in range(0, len(conditions), 3):
-            account = self.state.accounts[conditions[i]]
-            kind, value = conditions[i + 1], conditions[i + 2]
-            if kind == Condition.BALANCE_AT_LEAST and account.balance < value:
-                return Status.INSUFFICIENT_FUNDS
-            if kind == Condition.VERSION_EQUALS and account.version != value:
-                return Status.CONDITION_FAILED
-        return Status.COMMITTED
-
     # --- everything else ---------------------------------------------------
 
-    def _other(self, slot: Slot, ballot: Ballot, index: int, entry: Entry, results: list[Applied]) -> None:
+    def _other(self, slot: Slot, ballot: Ballot, index: int, entry: Entry, results: list[Result]) -> int:
+        """Apply any other entry; returns the index after it."""
+        if isinstance(entry, CrossPrepare | PartPrepare | Decide | PartDecide | Finish):
+            return self._cross(slot, ballot, index, entry, results)
         if isinstance(entry, OpenSession):
             results.append(self._open(slot, entry.session))
         elif isinstance(entry, Abort):
@@ -187,13 +179,42 @@ class Machine:
                     self.state.touched_sessions.add(session_id)
         else:
             raise AssertionError(f"entry without a rule: {entry!r}")
+        return index + 1
+
+    def _cross(self, slot: Slot, ballot: Ballot, index: int, entry: Entry, results: list[Result]) -> int:
+        """Two-phase commit: see ``bank.twophase``."""
+        rules = self.two_phase
+        if isinstance(entry, CrossPrepare):
+            session = self.state.sessions.get(entry.session)
+            if session is not None:
+                session.settle(entry.settled_below)
+                self._use(session, slot)
+            answer, prepared, aborted = rules.cross_prepare(slot, index, ballot, entry, session)
+            results.append(Applied(*answer, False))
+            results.append(prepared)
+            if aborted.decided:
+                results.append(aborted)
+            return index + len(entry.items)
+        if isinstance(entry, PartPrepare):
+            results.append(rules.part_prepare(slot, index, ballot, entry))
+            return index + len(entry.rows)
+        if isinstance(entry, Decide):
+            answers, decided = rules.decide(slot, index, ballot, entry)
+            results.extend(Applied(*answer, False) for answer in answers.values())
+            results.append(decided)
+            return index + len(entry.rows)
+        if isinstance(entry, PartDecide):
+            results.append(rules.part_decide(entry))
+        elif isinstance(entry, Finish):
+            rules.finish(entry)
+        return index
 
     def _open(self, slot: Slot, session_id: SessionId) -> Applied:
         sessions = self.state.sessions
         session = sessions.get(session_id)
         if session is None:
             if len(sessions) >= SESSIONS_MAX:
-                return Applied(session_id, [], [], [(0, Refusal.OVERLOADED)], False)
+                return Applied(session_id, [], [], [(NO_NUMBER, Refusal.OVERLOADED)], False)
             session = sessions[session_id] = Session(session_id, 0, slot)
             self.state.touched_sessions.add(session_id)
         return Applied(session_id, [], [], [], True)
@@ -212,6 +233,9 @@ class Machine:
         for number in numbers:
             outcome = session.outcomes.get(number)
             if outcome is None:
+                if TxId(session_id, number) in self.state.cross.prepared:
+                    refused.append((number, Refusal.IN_DOUBT))
+                    continue
                 if not session.takes(number):
                     refused.append((number, Refusal.SESSION_EXPIRED))
                     continue
@@ -219,27 +243,3 @@ class Machine:
             known.append(number)
             answered.append(outcome)
         return Applied(session_id, known, answered, refused, False)
-
-
-def well_formed(legs: tuple[int, ...], conditions: tuple[int, ...]) -> bool:
-    """Whether the shape of a transaction is right, whatever the accounts hold.
-
-    2–16 legs on distinct accounts, deltas within ±AMOUNT_MAX that sum to zero, conditions in triples of known
-    kind on accounts of the legs.
-    """
-    size = len(legs)
-    if size % 2 or not LEGS_MIN <= size // 2 <= LEGS_MAX:
-        return False
-    ids = legs[::2]
-    deltas = legs[1::2]
-    if sum(deltas) or len(set(ids)) != len(ids) or max(deltas) > AMOUNT_MAX or min(deltas) < -AMOUNT_MAX:
-        return False
-    if conditions:
-        if len(conditions) % 3 or len(conditions) > 3 * LEGS_MAX:
-            return False
-        for i in range(0, len(conditions), 3):
-            if conditions[i] not in ids:
-                return False
-            if conditions[i + 1] not in (Condition.BALANCE_AT_LEAST, Condition.VERSION_EQUALS):
-                return False
-    return True

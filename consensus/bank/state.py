@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from consensus.bank.cross import CrossState
+from consensus.bank.crossrows import CROSS_TABLES, cross_keys, cross_row, restore_cross
 from consensus.bank.hashing import LEAF_BITS, StateHash
 from consensus.bank.sessions import Session
 from consensus.messages.entries import NewView
@@ -54,6 +56,7 @@ class BankState:
         self.sessions: dict[SessionId, Session] = {}
         self.views: deque[View] = deque(maxlen=VIEWS_MAX)
         self.views_total = 0
+        self.cross = CrossState()
         # Changed since the hash was last brought up to date …
         self.touched_accounts: set[AccountId] = set()
         self.touched_sessions: set[SessionId] = set()
@@ -61,6 +64,7 @@ class BankState:
         self.dirty_accounts: set[AccountId] = set()
         self.dirty_sessions: set[SessionId] = set()
         self.dirty_views: list[View] = []
+        self.dirty_cross: set[tuple[str, int | bytes]] = set()
         self.captures: list[StateCapture] = []
         self._hash = StateHash()
 
@@ -73,6 +77,21 @@ class BankState:
         state.touched_accounts.update(state.accounts)
         return state
 
+    # --- changing ----------------------------------------------------------
+
+    def changing(self, account: Account) -> None:
+        """To be called before ``account`` changes: captures keep it as it is, the hash looks at it again."""
+        for capture in self.captures:
+            capture.keep(account.id)
+        self.touched_accounts.add(account.id)
+
+    def touch_session(self, session: SessionId) -> None:
+        self.touched_sessions.add(session)
+
+    def committed_balance(self, account: Account) -> int:
+        """The balance without what a prepared transaction, not yet decided here, has changed."""
+        return account.balance - self.cross.undo.get(account.id, 0)
+
     # --- hash ------------------------------------------------------------
 
     def digest(self) -> bytes:
@@ -83,6 +102,11 @@ class BankState:
             session = self.sessions.get(session_id)
             packed = None if session is None else msgspec.msgpack.encode(_session_row(session))
             self._hash.put(("s", session_id), packed)
+        for table, key in self.cross.touched:
+            row = cross_row(self.cross, table, key)
+            self._hash.put((table, key), None if row is None else msgspec.msgpack.encode(row))
+        self.dirty_cross |= self.cross.touched
+        self.cross.touched.clear()
         self.dirty_accounts |= self.touched_accounts
         self.dirty_sessions |= self.touched_sessions
         self.touched_accounts.clear()
@@ -146,12 +170,15 @@ class BankState:
         state.views = deque(sorted(state.views, key=lambda view: view.number), maxlen=VIEWS_MAX)
         state.touched_accounts.update(state.accounts)
         state.touched_sessions.update(state.sessions)
+        state.cross.index()
+        state.cross.touched.update((table, key) for table, key in cross_keys(state.cross))
         for view in state.views:
             state._hash.put(("v", view.number), msgspec.msgpack.encode(_view_row(view)))
         if state.digest() != named:
             raise StateError(f"the state at slot {state.slot} does not have the hash it was stored with")
         state.dirty_accounts.clear()
         state.dirty_sessions.clear()
+        state.dirty_cross.clear()
         return state
 
 
@@ -173,6 +200,8 @@ class StateCapture:
         for session_id in sessions:
             session = state.sessions.get(session_id)
             self._rows.append(Row("sessions", session_id, None) if session is None else _session_row(session))
+        for table, key in cross_keys(state.cross) if everything else sorted(state.dirty_cross, key=repr):
+            self._rows.append(cross_row(state.cross, table, key) or Row(table, key, None))
         self._rows.extend(_view_row(view) for view in views)
         if not everything and views:
             oldest = state.views[0].number
@@ -183,6 +212,7 @@ class StateCapture:
             state.dirty_accounts = set()
             state.dirty_sessions = set()
             state.dirty_views = []
+            state.dirty_cross = set()
         if self._pending:
             state.captures.append(self)
 
@@ -257,7 +287,12 @@ def _restore_view(state: BankState, meta: dict[str, object], row: Row) -> None:
     state.views.append(View(row.key, slot, _view_decoder.decode(body)))
 
 
+def _restore_cross(state: BankState, meta: dict[str, object], row: Row) -> None:
+    restore_cross(state.cross, row)
+
+
 _RESTORE = {
+    **dict.fromkeys(CROSS_TABLES, _restore_cross),
     "meta": _restore_meta,
     "accounts": _restore_account,
     "sessions": _restore_session,

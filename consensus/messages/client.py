@@ -35,6 +35,7 @@ class Refusal(IntEnum):
     SESSION_EXPIRED = 7
     SESSION_UNKNOWN = 8
     UNSUPPORTED = 9
+    LOCKED = 10
 
 
 class Level(IntEnum):
@@ -52,7 +53,9 @@ class Outcome(Message):
 
     ``legs`` is flat: version, balance of each leg's account, in leg order, after the transaction
     (for an abort: as it saw them; empty where an account is unknown). ``index`` is the position
-    among the transactions of the slot; ``ballot`` the one the batch was first proposed in.
+    among the transactions of the slot; ``ballot`` the one the batch was first proposed in. Of a transaction over several
+    clusters these are the coordinator's decision, and ``parts`` tells, flat, of each participant: cluster, slot,
+    index, round and node of the ballot of its prepare entry.
     """
 
     status: int
@@ -60,6 +63,7 @@ class Outcome(Message):
     index: int
     ballot: Ballot
     legs: tuple[int, ...]
+    parts: tuple[int, ...] = ()
 
 
 class Open(Message, tag=80):

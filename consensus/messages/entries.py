@@ -8,7 +8,8 @@ meaning is a new entry with a new number.
 from __future__ import annotations
 
 from consensus.messages.base import Message
-from consensus.types import Ballot, SessionId, Slot
+from consensus.messages.txn import DecisionRow, PrepareRow, TxRow
+from consensus.types import Ballot, ClusterId, SessionId, Slot
 
 
 class Item(Message):
@@ -83,7 +84,75 @@ class Resolve(Message, tag=6):
     numbers: list[int]
 
 
-Entry = OpenSession | Transact | Abort | NewView | EvictSessions | Resolve
+class CrossItem(Message):
+    """A transaction over several clusters, at its coordinator. ``homes`` names the cluster of each leg."""
+
+    number: int
+    age_us: int
+    legs: tuple[int, ...]
+    homes: tuple[ClusterId, ...]
+    conditions: tuple[int, ...] = ()
+
+
+class CrossPrepare(Message, tag=7):
+    """P at the coordinator: locks the own legs' accounts and takes their deltas, subject to the decision."""
+
+    session: SessionId
+    settled_below: int
+    items: list[CrossItem]
+
+
+class PartPrepare(Message, tag=8):
+    """P at a participant, as the coordinator's TxPrepare said."""
+
+    coordinator: ClusterId
+    finished_below: Slot
+    rows: list[PrepareRow]
+
+
+class DecideRow(Message):
+    """``status`` 0 commits; ``legs`` and ``parts`` are what the outcome then says (see ``Outcome``)."""
+
+    session: SessionId
+    number: int
+    status: int
+    legs: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
+
+
+class Decide(Message, tag=9):
+    """C or A at the coordinator. The first one in the log counts; later ones are no-ops."""
+
+    rows: list[DecideRow]
+
+
+class PartDecide(Message, tag=10):
+    """C or A at a participant, as the coordinator's TxDecision said."""
+
+    coordinator: ClusterId
+    finished_below: Slot
+    rows: list[DecisionRow]
+
+
+class Finish(Message, tag=11):
+    """Every participant acknowledged the decisions on these: the coordinator forgets them."""
+
+    rows: list[TxRow]
+
+
+Entry = (
+    OpenSession
+    | Transact
+    | Abort
+    | NewView
+    | EvictSessions
+    | Resolve
+    | CrossPrepare
+    | PartPrepare
+    | Decide
+    | PartDecide
+    | Finish
+)
 
 
 class Batch(Message):

@@ -24,6 +24,31 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "used_slot INTEGER NOT NULL",
         "outcomes BLOB NOT NULL",
     ),
+    "prepared": (
+        "tx BLOB PRIMARY KEY",
+        "role TEXT NOT NULL",
+        "coordinator INTEGER NOT NULL",
+        "at INTEGER NOT NULL",
+        "body BLOB NOT NULL",
+    ),
+    "undo": (
+        "account INTEGER PRIMARY KEY",
+        "tx BLOB NOT NULL",
+        "delta INTEGER NOT NULL",
+    ),
+    "unfinished": (
+        "tx BLOB PRIMARY KEY",
+        "at INTEGER NOT NULL",
+        "committed INTEGER NOT NULL",
+        "participants TEXT NOT NULL",
+    ),
+    "finished": (
+        "tx BLOB PRIMARY KEY",
+        "coordinator INTEGER NOT NULL",
+        "at INTEGER NOT NULL",
+        "committed INTEGER NOT NULL",
+    ),
+    "finished_below": ("coordinator INTEGER PRIMARY KEY", "at INTEGER NOT NULL"),
     "views": (
         "number INTEGER PRIMARY KEY",
         "slot INTEGER NOT NULL",

@@ -1,4 +1,4 @@
-"""What a leader does with requests before they are entries: duplicates, ownership, queueing, batching.
+"""What a leader does with requests before they are entries: duplicates, ownership, waiting for locks, queueing.
 
 A transaction's outcome comes from applying an entry and from nowhere else. Everything refused here has no effect and
 is not remembered, so that the client may try again under the same TxId.
@@ -6,47 +6,44 @@ is not remembered, so that the client may try again under the same TxId.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 
-from consensus.bank.machine import Applied
+from consensus.bank.machine import NO_NUMBER, Applied
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
 from consensus.messages.base import Message
-from consensus.messages.client import Open, Opened, Refusal, Refused, Replies, ResolveRequest, Submit
-from consensus.messages.entries import Entry, EvictSessions, Item, OpenSession, Resolve, Transact
+from consensus.messages.client import Open, Opened, Refusal, Refused, Replies, ResolveRequest, Status, Submit
+from consensus.messages.entries import Abort, CrossItem, EvictSessions, Item, OpenSession, Resolve
 from consensus.paxos.context import Context
-from consensus.types import SESSIONS_MAX, NodeId, SessionId
+from consensus.txn.queue import Group, ProposalQueue
+from consensus.txn.waiting import Age, Waiter, Waiting
+from consensus.types import SESSIONS_MAX, AccountId, NodeId, SessionId, TxId
 
-CONTROL_QUEUE_MAX = 4_096
-"""Entries other than transactions that may wait for a slot."""
 OVERLOADED_RETRY_MS = 20
 
 
-class Group:
-    """Transactions of one session that wait together."""
+class ItemWait:
+    """Payload of a waiter: a client's transaction that waits for its locks. ``cross`` is None within one cluster."""
 
-    __slots__ = ("arrived_us", "items", "session", "settled_below")
+    __slots__ = ("arrived_us", "cross", "item", "settled_below")
 
-    def __init__(self, session: SessionId, settled_below: int, items: list[Item], arrived_us: int) -> None:
-        self.session = session
+    def __init__(self, item: Item, cross: CrossItem | None, settled_below: int, arrived_us: int) -> None:
+        self.item = item
+        self.cross = cross
         self.settled_below = settled_below
-        self.items = items
         self.arrived_us = arrived_us
 
 
 class Admission:
-    """Queue of one leadership; emptied when it ends."""
+    """Requests of one leadership; emptied when it ends."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, queue: ProposalQueue, waiting: Waiting) -> None:
         self.ctx = ctx
-        self.queued = 0
-        """Transactions waiting for a slot."""
-        self.oldest_us = 0
-        """When the first of them arrived."""
-        self._groups: deque[Group] = deque()
-        self._control: deque[Entry] = deque()
+        self.queue = queue
+        self.waiting = waiting
+        self._lock_wait_us = int(ctx.topology.timings.lock_wait_ms * 1000)
         self._open: dict[SessionId, set[int]] = {}
-        """Numbers queued or in flight, so that a copy of one is not proposed beside it."""
+        """Numbers waiting, queued or in flight, so that a copy of one is not proposed beside it."""
         self._connections: dict[SessionId, int] = {}
         self._sessions_of: dict[int, set[SessionId]] = {}
 
@@ -59,16 +56,17 @@ class Admission:
             self._refuse(connection, message.session, [i.number for i in message.items], Refusal.SESSION_UNKNOWN)
             return
         self.attach(connection, message.session)
-        if self.queued + len(message.items) > self.ctx.limits.queue_transactions:
+        waiting = self.queue.queued + len(self.waiting.waiting)
+        if waiting + len(message.items) > self.ctx.limits.queue_transactions:
             self._refuse(connection, message.session, [i.number for i in message.items], Refusal.OVERLOADED)
             return
-        open_numbers = self._open.get(message.session)
-        if open_numbers is None:
-            open_numbers = self._open[message.session] = set()
+        open_numbers = self._open.setdefault(message.session, set())
         fresh: list[Item] = []
         known: list[int] = []
         refused: dict[Refusal, list[int]] = {}
         outcomes = session.outcomes
+        accounts = state.accounts
+        unlocked = self.waiting.idle()
         for item in message.items:
             number = item.number
             if number in open_numbers:
@@ -79,17 +77,89 @@ class Admission:
                 late = number < session.settled_below
                 reason = Refusal.SESSION_EXPIRED if late else Refusal.OVERLOADED
                 refused.setdefault(reason, []).append(number)
-            elif foreign(state, item.legs):
-                refused.setdefault(Refusal.WRONG_OWNER, []).append(number)
-            else:
+            elif unlocked and all([account in accounts for account in item.legs[::2]]):
                 open_numbers.add(number)
                 fresh.append(item)
+            else:
+                reason_ = self._place(state, message, item, fresh)
+                if reason_ is None:
+                    open_numbers.add(number)
+                    unlocked = unlocked and self.waiting.idle()
+                else:
+                    refused.setdefault(reason_, []).append(number)
         if fresh:
-            self._enqueue(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
+            self.queue.add_transactions(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
         if known:
             self._reply(connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch))
         for reason, numbers in refused.items():
             self._refuse(connection, message.session, numbers, reason)
+
+    def _place(self, state: BankState, message: Submit, item: Item, fresh: list[Item]) -> Refusal | None:
+        """Find a transaction's place: in this cluster or across, at once or behind a lock."""
+        tx = TxId(message.session, item.number)
+        cross: CrossItem | None = None
+        accounts = item.legs[::2]
+        homes = self._homes(state, item)
+        own = self.ctx.cluster.id
+        if homes and any(home != own for home in homes):
+            if coordinator(item.legs, homes) != own:
+                return Refusal.WRONG_OWNER
+            age_us = item.age_us or self.ctx.now_us + self.ctx.wall_offset_us
+            cross = CrossItem(item.number, age_us, item.legs, homes, item.conditions)
+            accounts = tuple([a for a, home in zip(accounts, homes, strict=False) if home == own])
+        wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)
+        if self.waiting.free(accounts):
+            if cross is None:
+                fresh.append(item)
+            else:
+                self._admit(tx, accounts, wait)
+            return None
+        age = Age(cross.age_us, tx) if cross is not None else None
+        deadline = self.ctx.now_us + self._lock_wait_us
+        waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait)
+        return None if self.waiting.enter(waiter) else Refusal.OVERLOADED
+
+    def _homes(self, state: BankState, item: Item) -> tuple[int, ...]:
+        """Cluster of each leg; an account that exists nowhere counts as this cluster's, whose log then says so."""
+        own = self.ctx.cluster.id
+        homes: list[int] = []
+        for account in item.legs[::2]:
+            if account in state.accounts:
+                homes.append(own)
+            else:
+                home = self.ctx.topology.home(account)
+                homes.append(own if home is None else home.id)
+        return tuple(homes)
+
+    def _admit(self, tx: TxId, accounts: tuple[AccountId, ...], wait: ItemWait) -> None:
+        """The accounts are free: queue the transaction's entry, with the locks claimed if it needs any."""
+        if wait.cross is None:
+            group = Group(tx.session, wait.settled_below, [wait.item], wait.arrived_us)
+            self.queue.add_transactions(group)
+            return
+        self.waiting.claim(accounts, Age(wait.cross.age_us, tx))
+        self.ctx.counters["locks_acquired"] += 1
+        self.queue.add_cross(tx.session, wait.settled_below, wait.cross, self.ctx.now_us)
+
+    def go_on(self, waiter: Waiter) -> None:
+        """A waiting client transaction has its turn."""
+        self._admit(waiter.tx, waiter.accounts, waiter.payload)
+
+    def timed_out(self, waiter: Waiter) -> None:
+        """The lock wait is over: give up, through the log."""
+        self.ctx.counters["locks_timed_out"] += 1
+        self.queue.add_control(Abort(waiter.tx.session, waiter.tx.number, Status.LOCK_TIMEOUT))
+
+    def again(self, state: BankState, session: SessionId, item: Item | CrossItem) -> None:
+        """An entry met a lock and had no effect: queue the transaction anew."""
+        if isinstance(item, CrossItem):
+            item = Item(item.number, item.legs, item.conditions, item.age_us)
+        fresh: list[Item] = []
+        message = Submit(session, 0, [])
+        if self._place(state, message, item, fresh) is not None:
+            self.timed_out(Waiter(TxId(session, item.number), (), None, 0, None))
+        elif fresh:
+            self.queue.add_transactions(Group(session, 0, fresh, self.ctx.now_us))
 
     def open(self, state: BankState, connection: int, message: Open) -> None:
         self.attach(connection, message.session)
@@ -97,12 +167,10 @@ class Admission:
         if session is not None:
             self._reply(connection, Opened(message.session, self.ctx.cluster.id, session.settled_below))
             return
-        if len(self._control) >= CONTROL_QUEUE_MAX:
+        if len(state.sessions) + self.queue.control >= SESSIONS_MAX:
+            self.queue.add_control(EvictSessions([next(iter(state.sessions))]))
+        if not self.queue.add_control(OpenSession(message.session)):
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)
-            return
-        if len(state.sessions) + len(self._control) >= SESSIONS_MAX:
-            self._control.append(EvictSessions([next(iter(state.sessions))]))
-        self._control.append(OpenSession(message.session))
 
     def resolve(self, state: BankState, connection: int, message: ResolveRequest) -> None:
         """Answer what is decided, say in_doubt for what is on its way, and settle the rest through the log."""
@@ -112,17 +180,22 @@ class Admission:
             return
         self.attach(connection, message.session)
         open_numbers = self._open.get(message.session, set())
-        known = [n for n in message.numbers if n in session.outcomes]
-        pending = [n for n in message.numbers if n in open_numbers]
-        rest = [n for n in message.numbers if n not in session.outcomes and n not in open_numbers]
+        outcomes = session.outcomes
+        known = [n for n in message.numbers if n in outcomes]
+        rest = [n for n in message.numbers if n not in outcomes and n not in open_numbers]
+        pending = [n for n in message.numbers if n not in outcomes and n in open_numbers]
         if known:
-            self._reply(connection, Replies(message.session, known, [session.outcomes[n] for n in known], state.epoch))
+            self._reply(connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch))
+        if rest and not self.queue.add_control(Resolve(message.session, rest)):
+            pending.extend(rest)
         if pending:
             self._refuse(connection, message.session, pending, Refusal.IN_DOUBT)
-        if rest and len(self._control) < CONTROL_QUEUE_MAX:
-            self._control.append(Resolve(message.session, rest))
-        elif rest:
-            self._refuse(connection, message.session, rest, Refusal.OVERLOADED)
+
+    def pending(self, tx: TxId) -> bool:
+        """Whether a client's transaction waits, is queued, or is in flight."""
+        return tx.number in self._open.get(tx.session, ())
+
+    # --- connections ---------------------------------------------------------------
 
     def attach(self, connection: int, session: SessionId) -> None:
         """Answers for ``session`` go to this connection from now on."""
@@ -138,111 +211,54 @@ class Admission:
         for session in self._sessions_of.pop(connection, ()):
             del self._connections[session]
 
-    # --- batching --------------------------------------------------------------------
-
-    def _enqueue(self, group: Group) -> None:
-        if not self._groups:
-            self.oldest_us = group.arrived_us
-        last = self._groups[-1] if self._groups else None
-        if last is not None and last.session == group.session:
-            last.items.extend(group.items)
-            last.settled_below = max(last.settled_below, group.settled_below)
-        else:
-            self._groups.append(group)
-        self.queued += len(group.items)
-
-    @property
-    def pending(self) -> bool:
-        return bool(self._groups or self._control)
-
-    @property
-    def full(self) -> bool:
-        """Whether what waits fills a batch."""
-        return self.queued >= self.ctx.limits.batch_transactions
-
-    def next_batch(self) -> tuple[list[Entry], list[Group]]:
-        """Take the entries of the next slot, within the limits of a batch."""
-        entries: list[Entry] = []
-        taken: list[Group] = []
-        limits = self.ctx.limits
-        room_items = limits.batch_transactions
-        room_bytes = limits.batch_bytes
-        while self._control and room_bytes > 0:
-            entry = self._control.popleft()
-            room_bytes -= 64 + (16 * len(entry.numbers) if isinstance(entry, Resolve) else 0)
-            entries.append(entry)
-        while self._groups and room_items > 0 and room_bytes > 0:
-            group = self._groups[0]
-            count = 0
-            for item in group.items:
-                size = 12 + 9 * (len(item.legs) + len(item.conditions))
-                if count >= room_items or size > room_bytes:
-                    break
-                room_bytes -= size
-                count += 1
-            if count == len(group.items):
-                self._groups.popleft()
-            else:
-                rest = Group(group.session, group.settled_below, group.items[count:], group.arrived_us)
-                group.items = group.items[:count]
-                self._groups[0] = rest
-                room_items = count
-            if count:
-                entries.append(Transact(group.session, group.settled_below, group.items))
-                taken.append(group)
-                room_items -= count
-                self.queued -= count
-                room_bytes -= 32
-        self.oldest_us = self._groups[0].arrived_us if self._groups else 0
-        return entries, taken
-
     # --- answers ---------------------------------------------------------------------
 
-    def answer(self, state: BankState, results: list[Applied]) -> None:
-        """Send what applying a batch did to the clients that wait for it."""
+    def answer(self, state: BankState, applied: Applied, items: dict[int, Item] | None) -> None:
+        """Send what an entry did to the client that waits for it. ``items``: the entry's, when this leader made it."""
+        session = applied.session
+        connection = self._connections.get(session)
+        open_numbers = self._open.get(session)
+        numbers = applied.numbers
+        if numbers:
+            if open_numbers is not None:
+                open_numbers.difference_update(numbers)
+            self._count(applied)
+            if connection is not None:
+                self._reply(connection, Replies(session, numbers, applied.outcomes, state.epoch))
+        for number, reason in applied.refused:
+            if reason == Refusal.LOCKED and items is not None and number in items:
+                self.again(state, session, items[number])
+                continue
+            if open_numbers is not None:
+                open_numbers.discard(number)
+            if connection is not None:
+                self._refuse(connection, session, [] if number == NO_NUMBER else [number], reason)
+        if applied.opened and connection is not None:
+            below = state.sessions[session].settled_below
+            self._reply(connection, Opened(session, self.ctx.cluster.id, below))
+        if open_numbers is not None and not open_numbers:
+            del self._open[session]
+
+    def _count(self, applied: Applied) -> None:
         counters = self.ctx.counters
-        for applied in results:
-            session = applied.session
-            connection = self._connections.get(session)
-            open_numbers = self._open.get(session)
-            numbers = applied.numbers
-            if numbers:
-                if open_numbers is not None:
-                    open_numbers.difference_update(numbers)
-                failed = sum(1 for outcome in applied.outcomes if outcome.status)
-                counters["transactions_total"] += len(numbers)
-                counters["transactions_failed"] += failed
-                counters["transactions_committed"] += len(numbers) - failed
-                if connection is not None:
-                    self._reply(connection, Replies(session, numbers, applied.outcomes, state.epoch))
-            for number, reason in applied.refused:
-                if open_numbers is not None:
-                    open_numbers.discard(number)
-                if connection is not None:
-                    self._refuse(connection, session, [number] if number else [], reason)
-            if applied.opened and connection is not None:
-                below = state.sessions[session].settled_below
-                self._reply(connection, Opened(session, self.ctx.cluster.id, below))
-            if open_numbers is not None and not open_numbers:
-                self._open.pop(session, None)
+        failed = sum([1 for outcome in applied.outcomes if outcome.status])
+        counters["transactions_total"] += len(applied.numbers)
+        counters["transactions_failed"] += failed
+        counters["transactions_committed"] += len(applied.numbers) - failed
 
     def clear(self, leader: NodeId) -> None:
         """The leadership ended: what was not proposed is refused, what was is left to the next leader."""
-        for group in self._groups:
-            connection = self._connections.get(group.session)
+        lost = self.queue.clear()
+        lost.extend(
+            (waiter.tx.session, [waiter.tx.number])
+            for waiter in self.waiting.clear()
+            if isinstance(waiter.payload, ItemWait)
+        )
+        for session, numbers in lost:
+            connection = self._connections.get(session)
             if connection is not None:
-                numbers = [item.number for item in group.items]
-                self._refuse(connection, group.session, numbers, Refusal.NOT_LEADER, leader)
-        self._groups.clear()
-        self._control.clear()
+                self._refuse(connection, session, numbers, Refusal.NOT_LEADER, leader)
         self._open.clear()
-        self.queued = 0
-        self.oldest_us = 0
-
-    @property
-    def connections(self) -> list[int]:
-        """Client connections with a session here."""
-        return [connection for connection, sessions in self._sessions_of.items() if sessions]
 
     def _reply(self, connection: int, message: Message) -> None:
         self.ctx.out.replies.append(ReplyTo(connection, message))
@@ -254,12 +270,7 @@ class Admission:
         self._reply(connection, Refused(session, numbers, reason, leader, retry_ms))
 
 
-def foreign(state: BankState, legs: tuple[int, ...]) -> bool:
-    """Whether some leg's account exists, but not in this cluster."""
-    accounts = state.accounts
-    for account in legs[::2]:
-        if account not in accounts and 1 <= account <= state.accounts_total:
-            return True
-    return False
-
-
+def coordinator(legs: tuple[int, ...], homes: Iterable[int]) -> int:
+    """The cluster of the first debited leg; of the first leg when none is debited."""
+    pairs = list(zip(homes, legs[1::2], strict=False))
+    return next((home for home, delta in pairs if delta < 0), pairs[0][0])

@@ -1,0 +1,323 @@
+"""Rules of the two-phase-commit entries: what P, C and A do to the state, at coordinator and participant.
+
+Gray and Lamport, Consensus on Transaction Commit (2006), 3: each group is one reliable process because its
+steps are log entries. A vote, a decision or an acknowledgement leaves only after its entry was applied.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from consensus.bank.cross import FinishedTx, Prepared, Unfinished, tx_key
+from consensus.bank.rules import judge, well_formed
+from consensus.bank.sessions import Session
+from consensus.bank.state import Account, BankState
+from consensus.messages.client import Outcome, Refusal, Status
+from consensus.messages.entries import CrossItem, CrossPrepare, Decide, Finish, PartDecide, PartPrepare
+from consensus.messages.txn import DecisionRow, PrepareRow, TxRow, VoteRow
+from consensus.types import AccountId, Ballot, ClusterId, SessionId, Slot, TxId
+
+
+class CrossPrepared(NamedTuple):
+    """What a CrossPrepare did: transactions that wait for votes now, and those that met a lock."""
+
+    prepared: list[TxId]
+    locked: list[tuple[SessionId, CrossItem]]
+
+
+class PartPrepared(NamedTuple):
+    """What a PartPrepare did: votes to send, and rows that met a lock."""
+
+    coordinator: ClusterId
+    votes: list[VoteRow]
+    locked: list[PrepareRow]
+
+
+class Decided(NamedTuple):
+    """Decisions to send to the participants; ``freed`` accounts have no lock any more."""
+
+    decided: list[tuple[TxId, Unfinished]]
+    freed: list[AccountId]
+
+
+class PartDecided(NamedTuple):
+    """Decisions to acknowledge to the coordinator; ``freed`` accounts have no lock any more."""
+
+    coordinator: ClusterId
+    acks: list[TxRow]
+    freed: list[AccountId]
+
+
+class CrossAnswer(NamedTuple):
+    """Outcomes and refusals of cross transactions for their session's client."""
+
+    session: SessionId
+    numbers: list[int]
+    outcomes: list[Outcome]
+    refused: list[tuple[int, Refusal]]
+
+
+class TwoPhase:
+    """Applies the entries 7–11 to the state of cluster ``own``."""
+
+    def __init__(self, state: BankState, own: ClusterId) -> None:
+        self.state = state
+        self.own = own
+
+    # --- coordinator -----------------------------------------------------------------
+
+    def cross_prepare(
+        self, slot: Slot, index: int, ballot: Ballot, entry: CrossPrepare, session: Session | None
+    ) -> tuple[CrossAnswer, CrossPrepared, Decided]:
+        """P at the coordinator. ``session`` is None when it does not exist (any more)."""
+        answer = CrossAnswer(entry.session, [], [], [])
+        result = CrossPrepared([], [])
+        aborted = Decided([], [])
+        for item in entry.items:
+            tx = TxId(entry.session, item.number)
+            if session is None:
+                answer.refused.append((item.number, Refusal.SESSION_EXPIRED))
+            elif (known := session.outcomes.get(item.number)) is not None:
+                answer.numbers.append(item.number)
+                answer.outcomes.append(known)
+            elif tx in self.state.cross.prepared:
+                result.prepared.append(tx)
+            elif not session.takes(item.number):
+                answer.refused.append((item.number, Refusal.SESSION_EXPIRED))
+            else:
+                self._cross_item(slot, index, ballot, tx, item, session, answer, result, aborted)
+            index += 1
+        return answer, result, aborted
+
+    def _cross_item(
+        self,
+        slot: Slot,
+        index: int,
+        ballot: Ballot,
+        tx: TxId,
+        item: CrossItem,
+        session: Session,
+        answer: CrossAnswer,
+        result: CrossPrepared,
+        aborted: Decided,
+    ) -> None:
+        state = self.state
+        legs, conditions = local_part(item, self.own)
+        status: int = Status.INVALID
+        held: list[Account] = []
+        if well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2:
+            found = self._find(legs)
+            if found is None:
+                answer.refused.append((item.number, Refusal.WRONG_OWNER))
+                return
+            held = found
+            if len(held) < len(legs) // 2:
+                status = Status.UNKNOWN_ACCOUNT
+            elif any(account.id in state.cross.locks for account in held):
+                result.locked.append((tx.session, item))
+                return
+            else:
+                status = judge(state.accounts, held, legs, conditions)
+        if status:
+            outcome = Outcome(status, slot, index, ballot, self._seen(item, held))
+            session.outcomes[item.number] = outcome
+            answer.numbers.append(item.number)
+            answer.outcomes.append(outcome)
+            participants = tuple(sorted(set(item.homes) - {self.own}))
+            unfinished = Unfinished(slot, False, participants)
+            state.cross.coordinate(tx, slot)
+            state.cross.decided(tx, unfinished)
+            aborted.decided.append((tx, unfinished))
+            return
+        after = self._take(held, legs)
+        prepared = Prepared(
+            tx.session, tx.number, self.own, slot, item.age_us, legs, after, slot, index, ballot,
+            item.legs, item.homes, item.conditions,
+        )  # fmt: skip
+        state.cross.hold(prepared)
+        result.prepared.append(tx)
+
+    def _seen(self, item: CrossItem, held: list[Account]) -> tuple[int, ...]:
+        """Version and balance of each leg, as an abort saw them; (-1, -1) for those of other clusters."""
+        if not held:
+            return ()
+        own = iter(held)
+        flat: list[int] = []
+        for home in item.homes:
+            account = next(own) if home == self.own else None
+            flat += (-1, -1) if account is None else (account.version, account.balance)
+        return tuple(flat)
+
+    def decide(
+        self, slot: Slot, index: int, ballot: Ballot, entry: Decide
+    ) -> tuple[dict[SessionId, CrossAnswer], Decided]:
+        """C or A at the coordinator: the first decision of a prepared transaction counts."""
+        answers: dict[SessionId, CrossAnswer] = {}
+        result = Decided([], [])
+        cross = self.state.cross
+        for row in entry.rows:
+            tx = TxId(row.session, row.number)
+            prepared = cross.prepared.get(tx)
+            if prepared is None or not prepared.coordinates:
+                index += 1
+                continue
+            outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts)
+            self._settle(prepared, commit=not row.status)
+            result.freed.extend(prepared.legs[::2])
+            unfinished = Unfinished(prepared.at, not row.status, prepared.participants(self.own))
+            cross.decided(tx, unfinished)
+            result.decided.append((tx, unfinished))
+            session = self.state.sessions.get(row.session)
+            if session is not None and session.takes(row.number):
+                session.outcomes[row.number] = outcome
+                self.state.touch_session(row.session)
+                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
+                answer.numbers.append(row.number)
+                answer.outcomes.append(outcome)
+            index += 1
+        return answers, result
+
+    def finish(self, entry: Finish) -> None:
+        for row in entry.rows:
+            self.state.cross.finish(TxId(row.session, row.number))
+
+    # --- participant -------------------------------------------------------------------
+
+    def part_prepare(self, slot: Slot, index: int, ballot: Ballot, entry: PartPrepare) -> PartPrepared:
+        """P at a participant. A yes exists only once this has run; a no changes nothing."""
+        cross = self.state.cross
+        cross.pass_below(entry.coordinator, entry.finished_below)
+        below = cross.finished_below.get(entry.coordinator, 0)
+        result = PartPrepared(entry.coordinator, [], [])
+        for row in entry.rows:
+            tx = TxId(row.session, row.number)
+            prepared = cross.prepared.get(tx)
+            if prepared is not None:
+                if row.at > prepared.at:
+                    prepared.at = row.at
+                    cross.touched.add(("prepared", tx_key(tx)))
+                result.votes.append(yes(prepared))
+            elif row.at >= below and tx not in cross.finished:
+                self._part_row(slot, index, ballot, entry.coordinator, row, result)
+            index += 1
+        return result
+
+    def _part_row(
+        self, slot: Slot, index: int, ballot: Ballot, coordinator: ClusterId, row: PrepareRow, result: PartPrepared
+    ) -> None:
+        state = self.state
+        held = self._find(row.legs)
+        if held is None:
+            status: int = Status.PARTICIPANT_UNAVAILABLE
+        elif len(held) < len(row.legs) // 2:
+            status = Status.UNKNOWN_ACCOUNT
+        elif any(account.id in state.cross.locks for account in held):
+            result.locked.append(row)
+            return
+        else:
+            status = judge(state.accounts, held, row.legs, row.conditions)
+        if status or held is None:
+            seen = tuple([x for a in held or () for x in (a.version, a.balance)])
+            result.votes.append(VoteRow(row.session, row.number, row.at, status, slot, index, ballot, seen))
+            return
+        after = self._take(held, row.legs)
+        prepared = Prepared(
+            row.session, row.number, coordinator, row.at, row.age_us, row.legs, after, slot, index, ballot
+        )
+        state.cross.hold(prepared)
+        result.votes.append(yes(prepared))
+
+    def part_decide(self, entry: PartDecide) -> PartDecided:
+        """C or A at a participant. Repeated ones only repeat the acknowledgement."""
+        cross = self.state.cross
+        cross.pass_below(entry.coordinator, entry.finished_below)
+        result = PartDecided(entry.coordinator, [], [])
+        for row in entry.rows:
+            tx = TxId(row.session, row.number)
+            prepared = cross.prepared.get(tx)
+            at = row.at
+            if prepared is not None and not prepared.coordinates:
+                self._settle(prepared, row.commit)
+                result.freed.extend(prepared.legs[::2])
+                at = max(at, prepared.at)
+            if tx not in cross.finished:
+                cross.remember(tx, FinishedTx(entry.coordinator, at, row.commit))
+            result.acks.append(TxRow(row.session, row.number, row.at))
+        return result
+
+    # --- both ----------------------------------------------------------------------------
+
+    def _find(self, legs: tuple[int, ...]) -> list[Account] | None:
+        """The legs' accounts: None when one is owned elsewhere, fewer than legs when one does not exist."""
+        state = self.state
+        held: list[Account] = []
+        missing = False
+        for account_id in legs[::2]:
+            account = state.accounts.get(account_id)
+            if account is not None:
+                held.append(account)
+            elif 1 <= account_id <= state.accounts_total:
+                return None
+            else:
+                missing = True
+        return [] if missing else held
+
+    def _take(self, held: list[Account], legs: tuple[int, ...]) -> tuple[int, ...]:
+        """Apply the deltas, subject to undo; returns version and balance of each account if it commits."""
+        after: list[int] = []
+        for account, delta in zip(held, legs[1::2], strict=True):
+            if delta:
+                self.state.changing(account)
+                account.balance += delta
+            after += (account.version + (delta != 0), account.balance)
+        return tuple(after)
+
+    def _settle(self, prepared: Prepared, commit: bool) -> None:
+        """Make a prepared transaction's changes final, or take its deltas back."""
+        state = self.state
+        for account_id, delta in zip(prepared.legs[::2], prepared.legs[1::2], strict=True):
+            if not delta:
+                continue
+            account = state.accounts[account_id]
+            state.changing(account)
+            if commit:
+                account.version += 1
+            else:
+                account.balance -= delta
+        state.cross.release(prepared)
+
+
+def yes(prepared: Prepared) -> VoteRow:
+    """The vote of a participant that is prepared; the same whenever it is asked."""
+    return VoteRow(
+        prepared.session, prepared.number, prepared.at, Status.COMMITTED, prepared.slot, prepared.index,
+        prepared.ballot, prepared.after,
+    )  # fmt: skip
+
+
+def decision_row(tx: TxId, unfinished: Unfinished) -> DecisionRow:
+    return DecisionRow(tx.session, tx.number, unfinished.at, unfinished.commit)
+
+
+def local_part(item: CrossItem, own: ClusterId) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Legs and conditions of ``item`` that lie in cluster ``own``."""
+    legs: list[int] = []
+    ids: set[int] = set()
+    for i, home in enumerate(item.homes):
+        if home == own:
+            legs += item.legs[2 * i : 2 * i + 2]
+            ids.add(item.legs[2 * i])
+    conditions: list[int] = []
+    for i in range(0, len(item.conditions), 3):
+        if item.conditions[i] in ids:
+            conditions += item.conditions[i : i + 3]
+    return tuple(legs), tuple(conditions)
+
+
+def part_rows(session: SessionId, item: CrossItem, at: Slot, own: ClusterId) -> dict[ClusterId, PrepareRow]:
+    """What each participant is asked to prepare, by cluster, ascending."""
+    rows: dict[ClusterId, PrepareRow] = {}
+    for cluster in sorted(set(item.homes) - {own}):
+        legs, conditions = local_part(item, cluster)
+        rows[cluster] = PrepareRow(session, item.number, at, item.age_us, legs, conditions)
+    return rows

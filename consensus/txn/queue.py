@@ -1,0 +1,229 @@
+"""What a leader is about to propose, by kind, and the batches made of it.
+
+In a batch decisions come first (they free locks), then transactions of this cluster in arrival order, then prepares, then
+the rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from consensus.messages.entries import (
+    CrossItem,
+    CrossPrepare,
+    Decide,
+    DecideRow,
+    Entry,
+    Finish,
+    Item,
+    PartDecide,
+    PartPrepare,
+    Resolve,
+    Transact,
+)
+from consensus.messages.txn import DecisionRow, PrepareRow, TxRow
+from consensus.topology import Limits
+from consensus.types import ClusterId, SessionId, Slot
+
+CONTROL_MAX: Final = 4_096
+"""Entries other than transactions and decisions that may wait for a slot."""
+
+
+class Group:
+    """Transactions of one session that wait together."""
+
+    __slots__ = ("arrived_us", "items", "session", "settled_below")
+
+    def __init__(self, session: SessionId, settled_below: int, items: list[Item], arrived_us: int) -> None:
+        self.session = session
+        self.settled_below = settled_below
+        self.items = items
+        self.arrived_us = arrived_us
+
+
+class Room:
+    """What is left of a batch's limits."""
+
+    __slots__ = ("bytes", "rows")
+
+    def __init__(self, limits: Limits) -> None:
+        self.rows = limits.batch_transactions
+        self.bytes = limits.batch_bytes
+
+    def take(self, numbers: int) -> bool:
+        """Make room for a row of so many integers; False when it does not fit any more."""
+        size = 32 + 9 * numbers
+        if self.rows <= 0 or self.bytes < size:
+            return False
+        self.rows -= 1
+        self.bytes -= size
+        return True
+
+
+class ProposalQueue:
+    """Queue of one leadership."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.queued = 0
+        """Rows (transactions, prepares, decisions) that wait."""
+        self.oldest_us = 0
+        self._groups: deque[Group] = deque()
+        self._cross: deque[tuple[SessionId, int, CrossItem]] = deque()
+        self._parts: deque[tuple[ClusterId, PrepareRow]] = deque()
+        self._decides: deque[DecideRow] = deque()
+        self._part_decides: deque[tuple[ClusterId, DecisionRow]] = deque()
+        self._finishes: deque[TxRow] = deque()
+        self._control: deque[Entry] = deque()
+        self._finished_below: dict[ClusterId, Slot] = {}
+
+    # --- adding --------------------------------------------------------------------
+
+    def _count(self, rows: int, now_us: int) -> None:
+        if not self.queued:
+            self.oldest_us = now_us
+        self.queued += rows
+
+    def add_transactions(self, group: Group) -> None:
+        self._count(len(group.items), group.arrived_us)
+        last = self._groups[-1] if self._groups else None
+        if last is not None and last.session == group.session:
+            last.items.extend(group.items)
+            last.settled_below = max(last.settled_below, group.settled_below)
+        else:
+            self._groups.append(group)
+
+    def add_cross(self, session: SessionId, settled_below: int, item: CrossItem, now_us: int) -> None:
+        self._count(1, now_us)
+        self._cross.append((session, settled_below, item))
+
+    def add_part(self, coordinator: ClusterId, row: PrepareRow, now_us: int) -> None:
+        self._count(1, now_us)
+        self._parts.append((coordinator, row))
+
+    def add_decide(self, row: DecideRow, now_us: int) -> None:
+        self._count(1, now_us)
+        self._decides.append(row)
+
+    def add_part_decide(self, coordinator: ClusterId, row: DecisionRow, now_us: int) -> None:
+        self._count(1, now_us)
+        self._part_decides.append((coordinator, row))
+
+    def add_finish(self, row: TxRow) -> None:
+        """Travels with the next batch, whatever it is made for."""
+        self._finishes.append(row)
+
+    def add_control(self, entry: Entry) -> bool:
+        """False when too many wait."""
+        if len(self._control) >= CONTROL_MAX:
+            return False
+        self._control.append(entry)
+        return True
+
+    def note_finished_below(self, coordinator: ClusterId, at: Slot) -> None:
+        """What the coordinator said last; goes into the entries made for it."""
+        if at > self._finished_below.get(coordinator, 0):
+            self._finished_below[coordinator] = at
+
+    # --- taking --------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits that deserves a slot."""
+        return bool(self.queued or self._control)
+
+    @property
+    def finishes(self) -> int:
+        return len(self._finishes)
+
+    @property
+    def control(self) -> int:
+        return len(self._control)
+
+    @property
+    def full(self) -> bool:
+        return self.queued >= self._limits.batch_transactions
+
+    def next_batch(self, now_us: int) -> tuple[list[Entry], list[Group]]:
+        """Take the entries of the next slot, within the limits of a batch."""
+        room = Room(self._limits)
+        entries: list[Entry] = []
+        self._take_decisions(room, entries)
+        groups = self._take_groups(room, entries)
+        self._take_prepares(room, entries)
+        while self._control and room.take(2 + (2 * len(c.numbers) if isinstance(c := self._control[0], Resolve) else 0)):
+            entries.append(self._control.popleft())
+        finishes: list[TxRow] = []
+        while self._finishes and room.take(3):
+            finishes.append(self._finishes.popleft())
+        if finishes:
+            entries.append(Finish(finishes))
+        self.oldest_us = now_us if self.queued else 0
+        return entries, groups
+
+    def _take_decisions(self, room: Room, entries: list[Entry]) -> None:
+        decides: list[DecideRow] = []
+        while self._decides and room.take(4 + len(self._decides[0].legs) + len(self._decides[0].parts)):
+            decides.append(self._decides.popleft())
+        if decides:
+            self.queued -= len(decides)
+            entries.append(Decide(decides))
+        rows: dict[ClusterId, list[DecisionRow]] = {}
+        while self._part_decides and room.take(5):
+            coordinator, row = self._part_decides.popleft()
+            rows.setdefault(coordinator, []).append(row)
+            self.queued -= 1
+        for coordinator, taken in rows.items():
+            entries.append(PartDecide(coordinator, self._finished_below.get(coordinator, 0), taken))
+
+    def _take_groups(self, room: Room, entries: list[Entry]) -> list[Group]:
+        taken: list[Group] = []
+        while self._groups:
+            group = self._groups[0]
+            items = group.items
+            count = 0
+            while count < len(items) and room.take(1 + len(items[count].legs) + len(items[count].conditions)):
+                count += 1
+            if not count:
+                break
+            if count == len(items):
+                self._groups.popleft()
+            else:
+                self._groups[0] = Group(group.session, group.settled_below, items[count:], group.arrived_us)
+                group.items = items[:count]
+            entries.append(Transact(group.session, group.settled_below, group.items))
+            taken.append(group)
+            self.queued -= count
+        return taken
+
+    def _take_prepares(self, room: Room, entries: list[Entry]) -> None:
+        cross: dict[SessionId, tuple[int, list[CrossItem]]] = {}
+        while self._cross and room.take(3 + 2 * len(self._cross[0][2].legs) + len(self._cross[0][2].conditions)):
+            session, settled_below, item = self._cross.popleft()
+            below, items = cross.get(session, (0, []))
+            items.append(item)
+            cross[session] = (max(below, settled_below), items)
+            self.queued -= 1
+        for session, (settled_below, items) in cross.items():
+            entries.append(CrossPrepare(session, settled_below, items))
+        parts: dict[ClusterId, list[PrepareRow]] = {}
+        while self._parts and room.take(6 + len(self._parts[0][1].legs) + len(self._parts[0][1].conditions)):
+            coordinator, row = self._parts.popleft()
+            parts.setdefault(coordinator, []).append(row)
+            self.queued -= 1
+        for coordinator, rows in parts.items():
+            entries.append(PartPrepare(coordinator, self._finished_below.get(coordinator, 0), rows))
+
+    def clear(self) -> list[tuple[SessionId, list[int]]]:
+        """Forget everything; returns the client transactions that were never proposed."""
+        lost = [(group.session, [item.number for item in group.items]) for group in self._groups]
+        lost.extend((session, [item.number]) for session, _, item in self._cross)
+        for queue in (
+            self._groups, self._cross, self._parts, self._decides, self._part_decides, self._finishes, self._control
+        ):  # fmt: skip
+            queue.clear()
+        self._finished_below.clear()
+        self.queued = 0
+        self.oldest_us = 0
+        return lost
