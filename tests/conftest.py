@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the settings; pytest-django then sets Django up with them."""
     from django.conf import settings  # not before the environment is ready
 
-    assert settings.BANK_DATA == _DATA.resolve()
+    assert _DATA.resolve() == settings.BANK_DATA
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
