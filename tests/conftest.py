@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings  # not before the environment is ready
 
     assert _DATA.resolve() == settings.BANK_DATA
+    # Workers of pytest-xdist inherit the environment; with this in it they would load the settings too early.
+    del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
