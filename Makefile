@@ -20,11 +20,15 @@ help: ## Show this list
 
 # --- set up -----------------------------------------------------------------
 
-$(RUN): requirements.txt scripts/setup.sh
+# Missing although it was installed once (moved, or removed by hand): everything is made anew.
+$(PY):
+	@scripts/setup.sh venv requirements.txt
+
+$(RUN): requirements.txt scripts/setup.sh $(PY)
 	@scripts/setup.sh venv requirements.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt scripts/setup.sh
+$(DEV): requirements-dev.txt scripts/setup.sh $(PY)
 	@scripts/setup.sh venv requirements-dev.txt
 	@touch $@ $(RUN)
 

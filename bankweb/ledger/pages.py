@@ -63,7 +63,7 @@ async def _send(request: HttpRequest) -> HttpResponse:
     form = TransferForm(request.POST)
     outcome = None
     if form.is_valid():
-        answer = await sending.from_form(actor_of(request), form.transfer())
+        answer = await sending.from_form(actor_of(request), form.transfer(), form.cleaned_data["key"])
         if answer.error:
             form.add_error(None, answer.error)
         else:
@@ -71,7 +71,8 @@ async def _send(request: HttpRequest) -> HttpResponse:
             if not is_htmx:
                 messages.add_message(request, _level(outcome["outcome"]), outcome["text"])
                 return redirect(f"{reverse(came_from)}?{urlencode({'tx': outcome['id']})}")
-            form = TransferForm(initial=form.cleaned_data)
+            repeat = {name: form.cleaned_data[name] for name in ("sender", "receiver", "amount")}
+            form = TransferForm(initial=repeat)
     context = {"form": form, "outcome": outcome, "next": came_from}
     status = 200 if outcome else 422
     if is_htmx:

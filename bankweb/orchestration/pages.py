@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from bankweb.identity.audit import actor_of
 from bankweb.orchestration import actions
-from bankweb.orchestration.errors import ActionError
 from bankweb.orchestration.forms import LinkForm
 from bankweb.orchestration.nodes import cluster_rows
+from bankweb.rest.problems import Problem
+from bankweb.store import StoreError
 
 
 @require_POST
@@ -24,7 +25,7 @@ async def node_action(request: HttpRequest, node: int, action: str) -> HttpRespo
     """``/nodes/<node>/<action>/``: fail, recover, kill, restart, pause, resume. No fields."""
     try:
         text = await actions.act_on_node(actor_of(request), node, action)
-    except ActionError as error:
+    except (Problem, StoreError) as error:
         return _done(request, messages.ERROR, str(error))
     return _done(request, messages.SUCCESS, text)
 
@@ -38,7 +39,7 @@ async def link_fault(request: HttpRequest) -> HttpResponse:
         return _done(request, messages.ERROR, text)
     try:
         text = await actions.set_link(actor_of(request), form.link())
-    except ActionError as error:
+    except (Problem, StoreError) as error:
         return _done(request, messages.ERROR, str(error))
     return _done(request, messages.SUCCESS, text)
 
@@ -48,7 +49,7 @@ async def heal(request: HttpRequest) -> HttpResponse:
     """``/heal/``: end every fault. No fields."""
     try:
         text = await actions.heal(actor_of(request))
-    except ActionError as error:
+    except (Problem, StoreError) as error:
         return _done(request, messages.ERROR, str(error))
     return _done(request, messages.SUCCESS, text)
 
@@ -60,7 +61,7 @@ async def reset(request: HttpRequest) -> HttpResponse:
         return render(request, "reset.html")
     try:
         text = await actions.reset(actor_of(request))
-    except ActionError as error:
+    except (Problem, StoreError) as error:
         return _done(request, messages.ERROR, str(error))
     return _done(request, messages.SUCCESS, text)
 

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from consensus.client.errors import OperatorError
+from consensus.client.operator import Operator
 from consensus.cluster import ports
 from consensus.cluster.folder import DataFolder
 from consensus.cluster.process import Child
@@ -38,14 +40,12 @@ class StartError(RuntimeError):
 
 async def probe_status(node: Node, secret: str) -> Status:
     """Ask a node for its status over an operator connection."""
-    from consensus.client.operator import Operator  # loads websockets: not for who only wants ports
-
-    operator = Operator(node.host, node.port, secret)
-    try:
-        status: Status = await operator.call("status")
+    async with Operator(node.host, node.port, secret, name="launcher") as operator:
+        try:
+            status: Status = await operator.call("status", timeout_s=_PROBE_TIMEOUT_S)
+        except OperatorError as error:
+            raise ConnectionRefusedError(str(error)) from error
         return status
-    finally:
-        await operator.close()
 
 
 class LocalBank:
@@ -123,10 +123,13 @@ class LocalBank:
             raise
 
     def note_created(self) -> set[NodeId]:
-        """Remember every node whose folder is there, and return the local ones whose folder is not yet."""
+        """Remember every node that has begun an incarnation, and return the local ones that have not yet.
+
+        A worker makes an incarnation's folder complete and durable before it gives it that name.
+        """
         local = {node.id for node in self.local_nodes()}
         for node_id in local:
-            if (self.data_dir / f"node-{node_id}").is_dir():
+            if any((self.data_dir / f"node-{node_id}").glob("incarnation-*")):
                 self.folder.add_created(node_id)
         return local - self.folder.created()
 

@@ -92,8 +92,6 @@ class Found(NamedTuple):
     closed: dict[int, Slot]
     """Segments before the current one, oldest first: number to highest slot."""
     current: OpenSegment
-    dropped_to: Slot
-    """A checkpoint at or above this slot is needed: records up to it may have been dropped."""
     loss: str
     """Why something that was synced may be missing; empty when nothing is."""
 
@@ -136,12 +134,29 @@ def create(files: Files, folder: Path, node: NodeId, incarnation: int, tracked: 
     files.close(found.fd)
 
 
-def recover(files: Files, folder: Path, node: NodeId, incarnation: int, size: int) -> Found:
+def recover(
+    files: Files,
+    folder: Path,
+    node: NodeId,
+    incarnation: int,
+    size: int,
+    checkpoint: Slot = 0,
+    lost: str = "",
+) -> Found:
     """Read a journal back and make it fit to be appended to.
 
     The last segment is written anew, and synced, from the records that are kept: what the page cache
     shows after a crash need not be on the disk. What cannot be read, and everything after it, is set
-    aside, and :attr:`Found.loss` says so.
+    aside, and :attr:`Found.loss` says so. After any loss the journal says that the node is a learner.
+
+    Args:
+        files: the disk.
+        folder: of the journal.
+        node: whose journal it must be.
+        incarnation: of which.
+        size: bytes of a segment.
+        checkpoint: slot of the checkpoint that the records follow.
+        lost: what is known to be missing elsewhere.
 
     Raises:
         OSError: the disk cannot be read or written.
@@ -171,7 +186,10 @@ def recover(files: Files, folder: Path, node: NodeId, incarnation: int, size: in
         number += 1
     if loss:
         _set_aside(files, folder, number, numbers)
-        tracked = tracked._replace(learner=True)
+    elif checkpoint < dropped_to:
+        loss = f"the checkpoint is at slot {checkpoint}, but the journal begins after {dropped_to}"
+    loss = lost or loss
+    tracked = tracked._replace(learner=tracked.learner or bool(loss))
     if not kept or not isinstance(kept[0], SegmentHead):
         kept = [tracked.head(incarnation), *kept]
     if loss:
@@ -179,7 +197,7 @@ def recover(files: Files, folder: Path, node: NodeId, incarnation: int, size: in
     current = _rewrite(files, folder, identity_for(node, incarnation, number), kept, size)
     if loss:
         _write_first(files, folder, first, dropped_to)
-    return Found(records, tracked, closed, current, dropped_to, loss)
+    return Found(records, tracked, closed, current, loss)
 
 
 def drop(files: Files, folder: Path, numbers: list[int], keep_from: int, slot: Slot) -> None:

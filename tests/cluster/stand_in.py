@@ -38,7 +38,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     folder = options.data / f"node-{options.node}"
     learner = not folder.exists() and not options.bootstrap
-    folder.mkdir(exist_ok=True)
+    (folder / "incarnation-1").mkdir(parents=True, exist_ok=True)
     leads = topology.cluster_by_node[options.node].first_leader == options.node and mode != "headless"
     role = "learner" if learner else "leader" if leads else "follower"
     status = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -62,7 +63,7 @@ async def test_a_lost_node_folder_makes_a_learner(make_bank: Make) -> None:
     topology = small_topology()
     async with make_bank(topology) as bank:
         folder = bank.data_dir / "node-2"
-    folder.rmdir()
+    shutil.rmtree(folder)
     async with make_bank(topology) as bank:
         assert await role(bank, 2) == "learner"
         assert await role(bank, 1) == "leader"

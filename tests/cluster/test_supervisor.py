@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -154,7 +155,7 @@ async def test_folders_that_come_late_are_noted(make_bank: Make) -> None:
     await supervisor.start(timeout_s=0.0)
     await until(lambda: bank.folder.created() == {1, 2, 3}, "all folders are noted")
     await supervisor.stop()
-    (bank.data_dir / "node-2").rmdir()
+    shutil.rmtree(bank.data_dir / "node-2")
     bank.prepare()
     bank.spawn(2)
     assert "--bootstrap" not in bank.children[2].command

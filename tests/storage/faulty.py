@@ -1,9 +1,11 @@
-"""A disk that can be told to fail."""
+"""A disk that can be told to fail, and waiting for what other threads do."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from consensus.storage.files import Files
@@ -47,3 +49,10 @@ def zero(path: Path, start: int, end: int) -> None:
     data = bytearray(path.read_bytes())
     data[start:end] = bytes(end - start)
     path.write_bytes(bytes(data))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that nobody tells about."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)

@@ -120,7 +120,9 @@ def test_sectors_that_were_not_written_make_a_torn_tail(
 
 
 def test_a_length_with_one_flipped_bit_differs_in_its_check() -> None:
-    checks = [crc32c(length.to_bytes(4, "little"), 0) & 0xFFF for length in [0] + [1 << bit for bit in range(20)]]
+    checks = [
+        crc32c(length.to_bytes(4, "little"), 0) & 0xFFF for length in [0] + [1 << bit for bit in range(20)]
+    ]
     assert len(set(checks)) == len(checks)
 
 

@@ -24,7 +24,7 @@ from consensus.storage.format import HEADER_BYTES, SECTOR_BYTES, Verdict, scan_s
 from consensus.storage.journal import Journal
 from consensus.storage.segments import Found, Tracked, segment_path
 from consensus.types import Ballot
-from tests.storage.faulty import FaultyFiles, flip, zero
+from tests.storage.faulty import FaultyFiles, flip, until, zero
 
 NODE, INCARNATION, SIZE = 2, 5, 1 << 16
 PROMISED = Ballot(1, 1)
@@ -45,8 +45,8 @@ class Shelf:
         head = Tracked(PROMISED, 0, learner)
         segments.create(self.files, self.folder, NODE, INCARNATION, head, SIZE)
 
-    def recover(self) -> Found:
-        return segments.recover(self.files, self.folder, NODE, INCARNATION, SIZE)
+    def recover(self, checkpoint: int = 0) -> Found:
+        return segments.recover(self.files, self.folder, NODE, INCARNATION, SIZE, checkpoint)
 
     def open(self, found: Found | None = None) -> Journal:
         loop = asyncio.get_running_loop()
@@ -144,9 +144,7 @@ async def test_what_gathers_during_a_sync_goes_out_with_the_next(shelf: Shelf) -
     assert len(shelf.files.writes) == 2
     assert shelf.synced[-1] == 11
     assert journal.oldest_unsynced_us(200) == 0
-    assert [record for record in scan_segment(shelf.path(1).read_bytes()).records[1:]] == [
-        value(slot) for slot in range(1, 12)
-    ]
+    assert scan_segment(shelf.path(1).read_bytes()).records[1:] == [value(slot) for slot in range(1, 12)]
 
 
 async def test_nothing_is_written_before_flush_and_an_empty_flush_writes_nothing(shelf: Shelf) -> None:
@@ -187,23 +185,30 @@ async def test_segments_below_a_checkpoint_are_dropped_but_never_the_current_one
     await shelf.until(lambda: journal.synced == 29)
     used = journal.bytes_used
     journal.drop_below(20)
-    await gone(shelf, 2)
+    await until(lambda: not shelf.path(2).exists())
     assert shelf.path(3).exists()
     assert journal.bytes_used == used - 2 * SIZE
     journal.drop_below(29)
-    await gone(shelf, 4)
+    await until(lambda: not shelf.path(4).exists())
     assert journal.close()
-    found = shelf.recover()
-    assert found.dropped_to == 29
+    found = shelf.recover(checkpoint=29)
+    shelf.files.close(found.current.fd)
     assert found.loss == ""
     assert found.records == [SegmentHead(INCARNATION, PROMISED, 27, False), value(29, 9_000)]
+
+
+async def test_a_checkpoint_older_than_the_journal_is_a_loss(shelf: Shelf) -> None:
+    await shelf.write(*[value(slot, 9_000) for slot in range(1, 10)])
+    journal = shelf.open()
+    journal.append(value(10), 10)
+    journal.drop_below(7)
+    assert journal.close()
+    found = shelf.recover(checkpoint=6)
     shelf.files.close(found.current.fd)
-
-
-async def gone(shelf: Shelf, number: int) -> None:
-    async with asyncio.timeout(10):
-        while shelf.path(number).exists():
-            await asyncio.sleep(0.001)
+    assert found.loss == "the checkpoint is at slot 6, but the journal begins after 7"
+    again = shelf.recover(checkpoint=7)
+    shelf.files.close(again.current.fd)
+    assert (again.loss, again.tracked.learner) == ("", True)
 
 
 async def test_nothing_is_dropped_before_the_new_head_is_synced(shelf: Shelf) -> None:
@@ -221,7 +226,7 @@ async def test_nothing_is_dropped_before_the_new_head_is_synced(shelf: Shelf) ->
     await shelf.until(lambda: journal.synced == 9)
     assert shelf.path(1).exists()
     journal.drop_below(9)
-    await gone(shelf, 1)
+    await until(lambda: not shelf.path(1).exists())
 
 
 @pytest.mark.parametrize(
@@ -387,7 +392,7 @@ async def test_leftovers_of_a_crash_are_removed(shelf: Shelf) -> None:
     assert journal.close()
     shelf.path(1).write_bytes(kept)
     (shelf.folder / "00000009.new").write_bytes(b"half")
-    found = shelf.recover()
+    found = shelf.recover(checkpoint=10)
     shelf.files.close(found.current.fd)
     assert found.loss == ""
     assert shelf.names() == ["00000002.segment", "00000003.segment", "first"]

@@ -125,7 +125,7 @@ def _site(folder: DataFolder, host: str, port: int, near: str) -> Site:
         **os.environ,
         "PAXOS_BANK_DATA": str(folder.path),
         "PAXOS_BANK_TOPOLOGY": str(folder.topology_path),
-        "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "bankweb.settings.local"),
     }
     environment.setdefault("PAXOS_BANK_HOSTS", ",".join(_names(host)))
     python = sys.executable

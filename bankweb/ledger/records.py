@@ -1,0 +1,203 @@
+"""Reading and writing the ledger's rows. Writers run on the store's writer thread, readers on its reader."""
+
+from __future__ import annotations
+
+import datetime
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from django.conf import settings
+from django.db import connection
+
+from bankweb.ledger.gateway import Legs
+from bankweb.ledger.models import Batch, Claim, Kept, Span
+from consensus.types import TxId
+
+PRUNE_EVERY: Final = 500
+"""Rows written between two looks at what is too old."""
+
+Spans = list[list[Any]]
+"""``[[session (hex), first, last], …]``"""
+
+
+class Claiming(NamedTuple):
+    """A wish to use an Idempotency-Key."""
+
+    actor: str
+    key: str
+    body_hash: str
+    tx_ids: Spans
+
+
+class Claimed(NamedTuple):
+    """What a key stands for now; ``is_new`` if by this very wish."""
+
+    id: int
+    is_new: bool
+    body_hash: str
+    tx_ids: Spans
+    answer: bytes | None
+    position: str
+    created: datetime.datetime
+
+
+class Ended(NamedTuple):
+    """A transaction that a person or a single call sent, and how it was answered.
+
+    ``claim`` 0: without a key. ``is_final``: the body answers the claim from now on.
+    """
+
+    tx: str
+    outcome: str
+    body: bytes
+    legs: Legs
+    source: str
+    actor: str
+    claim: int = 0
+    is_final: bool = False
+    position: str = ""
+
+
+class BatchEnded(NamedTuple):
+    """A batch and its answer. ``spans``: (session, first, last, offset)."""
+
+    body: bytes
+    spans: list[tuple[str, int, int, int]]
+    claim: int = 0
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+
+def claim(wishes: list[Claiming]) -> list[Claimed]:
+    """Give each key to who came first, and tell what it stands for."""
+    now = _now()
+    Claim.objects.bulk_create(
+        [
+            Claim(actor=w.actor, key=w.key, body_hash=w.body_hash, tx_ids=w.tx_ids, created=now)
+            for w in wishes
+        ],
+        ignore_conflicts=True,
+    )
+    rows = Claim.objects.filter(key__in={wish.key for wish in wishes}).select_related("batch")
+    found = {(row.actor, row.key): row for row in rows}
+    return [_claimed(found[wish.actor, wish.key], wish) for wish in wishes]
+
+
+def _claimed(row: Claim, wish: Claiming) -> Claimed:
+    answer = bytes(row.answer) if row.answer is not None else None
+    if row.batch is not None:
+        answer = zlib.decompress(row.batch.body)
+    is_new = row.tx_ids == wish.tx_ids
+    return Claimed(row.pk, is_new, row.body_hash, row.tx_ids, answer, row.position, row.created)
+
+
+def release(claims: list[int]) -> list[None]:
+    """Forget keys under which nothing was done."""
+    Claim.objects.filter(pk__in=claims).delete()
+    return [None] * len(claims)
+
+
+# --- outcomes ------------------------------------------------------------------------------------
+
+
+def end(ended: list[Ended]) -> list[None]:
+    """Keep transactions with their answers; a final one replaces what was known before."""
+    now = _now()
+    latest = {item.tx: item for item in ended}
+    rows = [
+        Kept(
+            tx=item.tx,
+            outcome=item.outcome,
+            body=item.body,
+            legs=[list(pair) for pair in zip(item.legs[::2], item.legs[1::2], strict=True)],
+            touched=f",{','.join(map(str, item.legs[::2]))},",
+            source=item.source,
+            actor=item.actor,
+            created=now,
+        )
+        for item in latest.values()
+    ]
+    Kept.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["tx"], update_fields=["outcome", "body"]
+    )
+    answers = [(item.body, item.position, item.claim) for item in ended if item.claim and item.is_final]
+    if answers:
+        table = connection.ops.quote_name(Claim._meta.db_table)
+        with connection.cursor() as cursor:
+            cursor.executemany(f"UPDATE {table} SET answer = %s, position = %s WHERE id = %s", answers)
+    _prune(len(ended))
+    return [None] * len(ended)
+
+
+def end_batch(ended: list[BatchEnded]) -> list[None]:
+    """Keep the answers of batches."""
+    for item in ended:
+        batch = Batch.objects.create(
+            body=zlib.compress(item.body, 1), is_keyed=item.claim > 0, created=_now()
+        )
+        Span.objects.bulk_create(
+            Span(batch=batch, session=session, first=first, last=last, offset=offset)
+            for session, first, last, offset in item.spans
+        )
+        if item.claim:
+            Claim.objects.filter(pk=item.claim).update(batch=batch)
+    _prune(PRUNE_EVERY)
+    return [None] * len(ended)
+
+
+_written = 0
+
+
+def _prune(count: int) -> None:
+    """Every so often drop what is older, or more, than the settings allow."""
+    global _written  # noqa: PLW0603  (only the writer thread comes here)
+    _written += count
+    if _written < PRUNE_EVERY:
+        return
+    _written = 0
+    old = _now() - datetime.timedelta(hours=settings.KEY_HOURS)
+    Claim.objects.filter(created__lt=old).delete()
+    Batch.objects.filter(is_keyed=True, created__lt=old).delete()
+    unkeyed = Batch.objects.filter(is_keyed=False).order_by("-pk").values_list("pk", flat=True)
+    surplus = list(unkeyed[settings.KEPT_BATCHES_MAX :])
+    Batch.objects.filter(pk__in=surplus).delete()
+    last = Kept.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    Kept.objects.filter(pk__lte=last - settings.KEPT_TRANSACTIONS_MAX).delete()
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def find(tx: str) -> Kept | None:
+    """A kept transaction by its id."""
+    return Kept.objects.filter(tx=tx).first()
+
+
+def page(before: int, limit: int, outcome: str = "", account: int = 0) -> Sequence[Kept]:
+    """Kept transactions below row ``before``, newest first."""
+    rows = Kept.objects.filter(pk__lt=before)
+    if outcome:
+        rows = rows.filter(outcome=outcome)
+    if account:
+        rows = rows.filter(touched__contains=f",{account},")
+    return list(rows.order_by("-pk")[:limit])
+
+
+def find_in_batch(tx_id: TxId) -> tuple[Any, datetime.datetime] | None:
+    """The result of a transaction that came in a batch, and when."""
+    span = (
+        Span.objects.filter(session=tx_id.session.hex(), first__lte=tx_id.number, last__gte=tx_id.number)
+        .select_related("batch")
+        .first()
+    )
+    if span is None:
+        return None
+    results = msgspec.json.decode(zlib.decompress(span.batch.body))["results"]
+    return results[span.offset + tx_id.number - span.first], span.batch.created

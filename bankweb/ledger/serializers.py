@@ -1,0 +1,179 @@
+"""The ledger's REST bodies, for the schema (:mod:`bankweb.rest.serializers`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from bankweb.rest.serializers import BallotField, page_of
+from consensus.types import AMOUNT_MAX, LEGS_MAX, LEGS_MIN
+
+_TRANSFER = {
+    "type": "object",
+    "title": "Transfer",
+    "properties": {
+        "sender": {"type": "integer", "minimum": 1, "description": "Account that pays."},
+        "receiver": {"type": "integer", "minimum": 1, "description": "Account that is paid; not the sender."},
+        "amount": {"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX},
+    },
+    "required": ["sender", "receiver", "amount"],
+    "additionalProperties": False,
+    "example": {"sender": 21, "receiver": 700, "amount": 2},
+}
+_LEGS = {
+    "type": "object",
+    "title": "Legs",
+    "properties": {
+        "legs": {
+            "type": "array",
+            "minItems": LEGS_MIN,
+            "maxItems": LEGS_MAX,
+            "items": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": -AMOUNT_MAX, "maximum": AMOUNT_MAX},
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            "description": "Pairs [account, delta] of different accounts; the deltas sum to zero.",
+        }
+    },
+    "required": ["legs"],
+    "additionalProperties": False,
+    "example": {"legs": [[21, -2], [700, 2]]},
+}
+ORDER_SCHEMA: dict[str, Any] = {"oneOf": [_TRANSFER, _LEGS]}
+BATCH_SCHEMA: dict[str, Any] = {
+    "oneOf": [
+        {"type": "array", "items": ORDER_SCHEMA, "minItems": 1, "maxItems": 10_000},
+        {
+            "type": "object",
+            "properties": {
+                "items": {"type": "array", "items": ORDER_SCHEMA, "minItems": 1, "maxItems": 10_000}
+            },
+            "required": ["items"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+REASONS = (
+    "Why it aborted (`insufficient_funds`, `lock_timeout`, …), was refused or is unknown; null when "
+    "committed."
+)
+
+
+class PositionSerializer(serializers.Serializer):
+    """Where in a cluster's log something stands."""
+
+    cluster = serializers.IntegerField()
+    ballot = BallotField(help_text="[round, node] under which the slot was first proposed.")
+    slot = serializers.IntegerField()
+    index = serializers.IntegerField(help_text="Place among the transactions of the slot.")
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {"version": {"type": "integer"}, "balance": {"type": "integer"}},
+            "required": ["version", "balance"],
+        },
+        "example": {"21": {"version": 3, "balance": 8}},
+    }
+)
+class SeenField(serializers.Field):
+    """Account to version and balance after the transaction (for an abort: as it saw them)."""
+
+
+class TransactionSerializer(serializers.Serializer):
+    id = serializers.CharField(allow_null=True, help_text="null: refused before it got one (batches only).")
+    outcome = serializers.ChoiceField(choices=("committed", "aborted", "unknown", "refused"))
+    reason = serializers.CharField(allow_null=True, help_text=REASONS)
+    kind = serializers.ChoiceField(choices=("intra", "cross"))
+    clusters = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Coordinating cluster first."
+    )
+    positions = PositionSerializer(many=True)
+    accounts = SeenField()
+    epoch = serializers.IntegerField(help_text="Changes of ownership known to the node that answered.")
+    latency_ms = serializers.FloatField()
+
+
+@extend_schema_field({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2})
+class LegField(serializers.Field):
+    """``[account, delta]``."""
+
+
+class KeptTransactionSerializer(TransactionSerializer):
+    legs = serializers.ListField(child=LegField(), help_text="Empty when they were not kept.")
+    sender = serializers.IntegerField(allow_null=True)
+    receiver = serializers.IntegerField(allow_null=True)
+    amount = serializers.IntegerField(allow_null=True)
+    source = serializers.ChoiceField(choices=("form", "rest", "batch"))
+    actor = serializers.CharField(help_text="Who sent it; empty when that was not kept.")
+    created = serializers.DateTimeField()
+    url = serializers.CharField(help_text="Its page.")
+    text = serializers.CharField(help_text="What happened to it, in one sentence.")
+
+
+class BatchResultSerializer(serializers.Serializer):
+    results = TransactionSerializer(many=True, help_text="In the order of the request.")
+
+
+class AccountPositionSerializer(serializers.Serializer):
+    cluster = serializers.IntegerField()
+    slot = serializers.IntegerField(help_text="The applied slot that was read.")
+
+
+class AccountSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    cluster = serializers.IntegerField()
+    balance = serializers.IntegerField()
+    value = serializers.IntegerField(help_text="The same as `balance`.")
+    version = serializers.IntegerField(help_text="Committed changes of the account so far.")
+    position = AccountPositionSerializer()
+    consistency = serializers.CharField()
+    epoch = serializers.IntegerField()
+    latency_ms = serializers.FloatField()
+
+
+class AccountRowSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    cluster = serializers.IntegerField()
+    balance = serializers.IntegerField()
+    version = serializers.IntegerField()
+    epoch = serializers.IntegerField()
+
+
+class ReplicaSerializer(serializers.Serializer):
+    node = serializers.IntegerField()
+    state = serializers.CharField(help_text="up, failed, paused, killed or down.")
+    role = serializers.CharField()
+    reachable = serializers.BooleanField(help_text="false: the node could not be asked.")
+    balance = serializers.IntegerField(allow_null=True)
+    version = serializers.IntegerField(allow_null=True)
+    applied = serializers.IntegerField(
+        allow_null=True, help_text="The slot up to which the node has applied."
+    )
+
+
+class ReplicasSerializer(serializers.Serializer):
+    account = serializers.IntegerField()
+    cluster = serializers.IntegerField()
+    replicas = ReplicaSerializer(many=True)
+
+
+class SummarySerializer(serializers.Serializer):
+    """``min`` and ``max`` are null when the range holds no account."""
+
+    count = serializers.IntegerField()
+    min = serializers.IntegerField(allow_null=True)
+    max = serializers.IntegerField(allow_null=True)
+    total = serializers.IntegerField()
+
+
+AccountPage = page_of(AccountRowSerializer)
+KeptTransactionPage = page_of(KeptTransactionSerializer)

@@ -1,0 +1,1 @@
+"""What people watch: the live stream and the pages that show it."""

@@ -1,0 +1,1 @@
+"""Workers as seen from the site: control connections, nodes, clusters, faults."""

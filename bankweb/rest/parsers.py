@@ -1,0 +1,81 @@
+"""Reading bodies: strict JSON, bounded, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, UnreadablePostError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+
+from bankweb.rest.problems import Problem
+
+MEDIA_TYPE = "application/json"
+
+
+def read_json(request: HttpRequest) -> Any:
+    """The body of ``request`` as plain data.
+
+    Raises:
+        Problem: wrong content type (415), too large (413), not JSON (400).
+    """
+    if request.content_type != MEDIA_TYPE:
+        raise Problem("unsupported_media_type", f"send the body as {MEDIA_TYPE}", "Content-Type")
+    return decode(read_bytes(request))
+
+
+def read_bytes(request: HttpRequest) -> bytes:
+    """The body of ``request``.
+
+    Raises:
+        Problem: it is too large (413) or broke off (400).
+    """
+    try:
+        body: bytes = request.body
+    except RequestDataTooBig:
+        raise too_large() from None
+    except UnreadablePostError as error:
+        raise Problem("malformed", "the body broke off") from error
+    if len(body) > settings.BODY_BYTES_MAX:
+        raise too_large()
+    return body
+
+
+def too_large() -> Problem:
+    return Problem("too_large", f"a body may have {settings.BODY_BYTES_MAX} bytes")
+
+
+def decode(data: bytes) -> Any:
+    """Decode JSON as RFC 8259 has it: no NaN, no lone surrogates, nothing after the value.
+
+    Raises:
+        Problem: it is not JSON (400).
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem("malformed", f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise Problem("malformed", "the body is nested too deeply") from error
+
+
+class StrictJsonParser(BaseParser):
+    """For DRF and the schema; views read with :func:`read_json`."""
+
+    media_type = MEDIA_TYPE
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return decode(stream.read(settings.BODY_BYTES_MAX + 1))
+
+
+class JsonOnly(BaseContentNegotiation):
+    """Answers are JSON, whatever the request would rather accept."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,163 @@
+"""Reads of one client: joined per turn of the loop, sent again while unanswered, ended at their deadline.
+
+A read changes nothing, so it may be repeated freely and never ends ``unknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from consensus import codec
+from consensus.client.connection import NodeLink
+from consensus.client.lane import RESEND_S, Host, Lane
+from consensus.client.results import ReadValues, refusal_name, status_name
+from consensus.messages.client import Level, Read, ReadItem, ReadRefused, ReadReplies, Refusal
+from consensus.types import ClusterId
+
+READS_MAX: Final = 1_000
+"""Reads in one message."""
+REFUSED_WAIT_S: Final = 0.02
+"""Wait before a refused read is asked again."""
+
+OnRead = Callable[[ReadValues], None]
+
+
+class PendingRead(msgspec.Struct, gc=False, eq=False):
+    """A read without an answer. ``resend_s``: when it is sent again if none comes."""
+
+    item: ReadItem
+    cluster: ClusterId
+    on_done: OnRead
+    started_s: float
+    deadline_s: float
+    resend_s: float = 0.0
+    refusal: int = 0
+    attempts: int = 0
+
+
+class Reads:
+    """All reads of a client that have no answer yet."""
+
+    def __init__(self, host: Host, lanes: dict[ClusterId, Lane]) -> None:
+        self._host = host
+        self._lanes = lanes
+        self._pending: dict[int, PendingRead] = {}
+        self._next_request = 1
+        self._fresh: list[PendingRead] = []
+        self._flush_due = False
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def new_request(self) -> int:
+        """A number for a :class:`ReadItem`."""
+        request = self._next_request
+        self._next_request = request + 1
+        return request
+
+    def submit(self, read: PendingRead) -> None:
+        """Send ``read`` at the end of this turn of the loop, or when its cluster has a leader."""
+        self._pending[read.item.request] = read
+        self._fresh.append(read)
+        if not self._flush_due:
+            self._flush_due = True
+            self._host.call_soon(self._flush_fresh)
+
+    def busy_since_s(self, cluster: ClusterId) -> float:
+        """When the oldest unanswered read of ``cluster`` was asked; infinity for none."""
+        oldest = (read.started_s for read in self._pending.values() if read.cluster == cluster)
+        return next(oldest, float("inf"))
+
+    def _flush_fresh(self) -> None:
+        self._flush_due = False
+        fresh, self._fresh = self._fresh, []
+        self._send(fresh)
+
+    def send_due(self) -> None:
+        """Send what was never sent, or was not answered for a while."""
+        now = self._host.now()
+        self._send([read for read in self._pending.values() if read.resend_s <= now])
+
+    def _send(self, reads: list[PendingRead]) -> None:
+        resend_s = self._host.now() + RESEND_S
+        items: dict[ClusterId, list[ReadItem]] = {}
+        anywhere: list[PendingRead] = []
+        for read in reads:
+            read.resend_s = resend_s
+            if read.item.level == Level.EVENTUAL:
+                anywhere.append(read)
+            else:
+                items.setdefault(read.cluster, []).append(read.item)
+        self._send_anywhere(anywhere)
+        for cluster, batch in items.items():
+            link = self._lanes[cluster].leader_link
+            if link is not None:
+                for first in range(0, len(batch), READS_MAX):
+                    link.send(codec.encode(Read(batch[first : first + READS_MAX])))
+
+    def _send_anywhere(self, reads: list[PendingRead]) -> None:
+        """Any live replica may answer an eventual read: each attempt asks another one."""
+        for read in reads:
+            read.attempts += 1
+            link = self._lanes[read.cluster].some_link(read.item.request + read.attempts)
+            if link is not None:
+                link.send(codec.encode(Read([read.item])))
+
+    def leader_up(self, cluster: ClusterId) -> None:
+        """There is a new leader, or a new connection to it: ask it everything."""
+        if self._pending:
+            self._send([read for read in self._pending.values() if read.cluster == cluster])
+
+    # --- in ---------------------------------------------------------------
+
+    def heard_replies(self, message: ReadReplies) -> None:
+        now = self._host.now()
+        for result in message.results:
+            read = self._pending.pop(result.request, None)
+            if read is None:
+                continue
+            flat = result.values
+            values = {account: (flat[2 * i], flat[2 * i + 1]) for i, account in enumerate(read.item.accounts)}
+            latency_ms = (now - read.started_s) * 1e3
+            read.on_done(ReadValues("ok", None, read.cluster, result.slot, values, message.epoch, latency_ms))
+
+    def heard_refused(self, link: NodeLink, message: ReadRefused) -> None:
+        now = self._host.now()
+        for request in message.requests:
+            read = self._pending.get(request)
+            if read is None:
+                continue
+            if message.reason <= 0 or message.reason == Refusal.UNSUPPORTED:
+                self._end(read, message.reason, now)
+                continue
+            read.refusal = message.reason
+            read.resend_s = now + REFUSED_WAIT_S
+        if message.reason == Refusal.NOT_LEADER:
+            for lane in self._lanes.values():
+                lane.heard_redirect(link, message.leader)
+        self._host.call_later(REFUSED_WAIT_S, self.send_due)
+
+    def _end(self, read: PendingRead, reason: int, now: float) -> None:
+        del self._pending[read.item.request]
+        word = refusal_name(reason) if reason >= 0 else status_name(-reason)
+        latency_ms = (now - read.started_s) * 1e3
+        read.on_done(ReadValues("refused", word, read.cluster, 0, {}, 0, latency_ms))
+
+    # --- time -------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Every 50 ms: end what is past its deadline, ask again what is unanswered."""
+        if not self._pending:
+            return
+        for read in [read for read in self._pending.values() if now >= read.deadline_s]:
+            self._end(read, read.refusal, now)
+        self.send_due()
+
+    def reset(self) -> None:
+        """The client closes: end every read."""
+        now = self._host.now()
+        for read in list(self._pending.values()):
+            self._end(read, read.refusal, now)

@@ -1,0 +1,128 @@
+"""Asking a cluster to make transactions final, for transactions whose answer never came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from consensus import codec
+from consensus.client.lane import RESEND_S, Host, Lane
+from consensus.client.results import UNKNOWN, TxResult, from_outcome, refusal_name
+from consensus.messages.client import Outcome, Refusal, Refused, ResolveRequest
+from consensus.types import ClusterId, SessionId, TxId
+
+NUMBERS_MAX: Final = 1_000
+"""Transactions in one message."""
+_FINAL_REFUSALS: Final = (Refusal.SESSION_EXPIRED, Refusal.SESSION_UNKNOWN, Refusal.UNSUPPORTED)
+
+OnResolved = Callable[[TxResult], None]
+
+
+class PendingResolve(msgspec.Struct, eq=False):
+    """A question without an answer; ``on_done`` of everybody who asked it."""
+
+    tx_id: TxId
+    clusters: tuple[ClusterId, ...]
+    legs: tuple[int, ...]
+    on_done: list[OnResolved]
+    started_s: float
+    deadline_s: float
+    resend_s: float = 0.0
+    refusal: int = 0
+
+
+class Resolves:
+    """All questions of a client that have no answer yet."""
+
+    def __init__(self, host: Host, lanes: dict[ClusterId, Lane]) -> None:
+        self._host = host
+        self._lanes = lanes
+        self._pending: dict[TxId, PendingResolve] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def submit(self, resolve: PendingResolve) -> None:
+        """Ask now, or when the cluster has a leader. A second question about the same joins the first."""
+        first = self._pending.setdefault(resolve.tx_id, resolve)
+        if first is not resolve:
+            first.on_done.extend(resolve.on_done)
+            first.deadline_s = max(first.deadline_s, resolve.deadline_s)
+            return
+        self._host.call_soon(self.send_due)
+
+    def busy_since_s(self, cluster: ClusterId) -> float:
+        """When the oldest unanswered question to ``cluster`` was asked; infinity for none."""
+        oldest = (ask.started_s for ask in self._pending.values() if ask.clusters[0] == cluster)
+        return next(oldest, float("inf"))
+
+    def send_due(self) -> None:
+        """Send what was never sent, or was not answered for a while."""
+        now = self._host.now()
+        groups: dict[tuple[ClusterId, SessionId], list[int]] = {}
+        for ask in self._pending.values():
+            cluster = ask.clusters[0]
+            if ask.resend_s <= now and self._lanes[cluster].leader_link is not None:
+                ask.resend_s = now + RESEND_S
+                groups.setdefault((cluster, ask.tx_id.session), []).append(ask.tx_id.number)
+        for (cluster, session), numbers in groups.items():
+            link = self._lanes[cluster].leader_link
+            for first in range(0, len(numbers), NUMBERS_MAX):
+                if link is not None:
+                    link.send(codec.encode(ResolveRequest(session, numbers[first : first + NUMBERS_MAX])))
+
+    def leader_up(self, cluster: ClusterId) -> None:
+        """There is a new leader, or a new connection to it: ask it everything."""
+        for ask in self._pending.values():
+            if ask.clusters[0] == cluster:
+                ask.resend_s = 0.0
+        if self._pending:
+            self.send_due()
+
+    # --- in ---------------------------------------------------------------
+
+    def heard_outcome(self, tx_id: TxId, outcome: Outcome, epoch: int) -> bool:
+        """Returns whether somebody had asked."""
+        ask = self._pending.pop(tx_id, None)
+        if ask is None:
+            return False
+        latency_ms = (self._host.now() - ask.started_s) * 1e3
+        self._answer(ask, from_outcome(tx_id, ask.clusters, ask.legs, outcome, epoch, latency_ms))
+        return True
+
+    def heard_refused(self, message: Refused) -> None:
+        """``in_doubt`` and the like are asked again; a session that is gone can never be answered."""
+        for number in message.numbers:
+            ask = self._pending.get(TxId(message.session, number))
+            if ask is None:
+                continue
+            ask.refusal = message.reason
+            if message.reason in _FINAL_REFUSALS:
+                self._end(ask)
+
+    def _end(self, ask: PendingResolve) -> None:
+        self._pending.pop(ask.tx_id, None)
+        latency_ms = (self._host.now() - ask.started_s) * 1e3
+        reason = refusal_name(ask.refusal)
+        self._answer(ask, TxResult(ask.tx_id, UNKNOWN, reason, ask.clusters, ask.legs, None, 0, latency_ms))
+
+    def _answer(self, ask: PendingResolve, result: TxResult) -> None:
+        for on_done in ask.on_done:
+            on_done(result)
+
+    # --- time -------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Every 50 ms: end what is past its deadline, ask again what is unanswered."""
+        if not self._pending:
+            return
+        for ask in [ask for ask in self._pending.values() if now >= ask.deadline_s]:
+            self._end(ask)
+        self.send_due()
+
+    def reset(self) -> None:
+        """A new incarnation forgot every transaction."""
+        for ask in list(self._pending.values()):
+            self._end(ask)
