@@ -22,6 +22,8 @@ class Item(Message):
     number: int
     legs: tuple[int, ...]
     conditions: tuple[int, ...] = ()
+    age_us: int = 0
+    """When the first attempt of the same wish arrived, for one that lost a lock conflict; 0: now."""
 
 
 class Condition:

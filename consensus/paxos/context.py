@@ -16,7 +16,9 @@ _MASK = (1 << 64) - 1
 class Context:
     """One per replica. ``now_us`` and ``out`` are set anew for every step."""
 
-    def __init__(self, node: NodeId, topology: Topology, seed: int) -> None:
+    def __init__(self, node: NodeId, topology: Topology, seed: int, wall_offset_us: int = 0) -> None:
+        self.wall_offset_us = wall_offset_us
+        """Wall clock minus ``now_us``: stamps batches and the age of transactions, decides nothing."""
         self.me = node
         self.topology = topology
         self.cluster: Cluster = topology.cluster_by_node[node]

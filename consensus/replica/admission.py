@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consensus.bank.machine import NO_NUMBER, Applied
+from consensus.bank.rules import well_formed
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
 from consensus.messages.base import Message
@@ -96,6 +97,9 @@ class Admission:
 
     def _place(self, state: BankState, message: Submit, item: Item, fresh: list[Item]) -> Refusal | None:
         """Find a transaction's place: in this cluster or across, at once or behind a lock."""
+        if not well_formed(item.legs, item.conditions):
+            fresh.append(item)
+            return None
         tx = TxId(message.session, item.number)
         cross: CrossItem | None = None
         accounts = item.legs[::2]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from consensus.bank.machine import Applied
+from consensus.bank.machine import Applied, Machine, Result
 from consensus.bank.state import BankState
 from consensus.codec import decode_batch
 from consensus.messages.client import Status
 from consensus.messages.entries import Batch
-from consensus.replica.admission import Group
+from consensus.replica.results import Results
+from consensus.txn.queue import Group
 from consensus.types import Slot, TxId
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Applier:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._log = replica.acceptor.log
+        self._results = Results(replica)
         self._slots_since = 0
         self._bytes_since = 0
         self._checkpointing: Slot = 0
@@ -69,8 +71,7 @@ class Applier:
             if leader is not None:
                 if work is not None:
                     self._time(work)
-                if results:
-                    replica.admission.answer(machine.state, results)
+                self._results.handle(batch, results)
         self._after(leader is not None)
 
     def _after(self, leads: bool) -> None:
@@ -90,10 +91,12 @@ class Applier:
             counters["transaction_time_ms_count"] += count
             counters["transaction_time_ms_sum"] += count * (now - group.arrived_us) / 1000
 
-    def _trace(self, slot: Slot, results: list[Applied]) -> None:
+    def _trace(self, slot: Slot, results: list[Result]) -> None:
         ctx = self._replica.ctx
         ctx.event("paxos.applied", s=slot)
         for applied in results:
+            if not isinstance(applied, Applied):
+                continue
             for number, outcome in zip(applied.numbers, applied.outcomes, strict=True):
                 tx = str(TxId(applied.session, number))
                 outcome_name = "aborted" if outcome.status else "committed"
@@ -131,8 +134,7 @@ class Applier:
     def install(self, state: BankState) -> None:
         """Go on from a state that another node sent. Its checkpoint replaces the one on disk."""
         replica = self._replica
-        replica.machine.state = state
-        replica.machine.hashes.clear()
+        replica.machine = Machine(state, replica.ctx.cluster.id)
         acceptor = replica.acceptor
         acceptor.installing = True
         self._install_slot = state.slot

@@ -24,7 +24,19 @@ from consensus.messages.paxos import (
     StateChunk,
     StateRequest,
 )
-from consensus.types import Ballot, NodeId, Slot
+from consensus.messages.entries import Resolve
+from consensus.messages.txn import (
+    DecisionRow,
+    TxAck,
+    TxDecision,
+    TxnMessage,
+    TxPending,
+    TxPrepare,
+    TxResolve,
+    TxRow,
+    TxVote,
+)
+from consensus.types import Ballot, ClusterId, NodeId, Slot, TxId
 
 if TYPE_CHECKING:
     from consensus.replica.door import Replica
@@ -51,6 +63,20 @@ def handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], None]]:
         StateChunk: dispatch.on_state_chunk,
         LearnerQuery: dispatch.on_learner_query,
         LearnerReply: dispatch.on_learner_reply,
+        **foreign_handlers(replica),
+    }
+
+
+def foreign_handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], None]]:
+    """Handlers of messages between clusters."""
+    dispatch = CrossDispatch(replica)
+    return {
+        TxPrepare: dispatch.on_prepare,
+        TxVote: dispatch.on_votes,
+        TxDecision: dispatch.on_decision,
+        TxAck: dispatch.on_acks,
+        TxResolve: dispatch.on_resolve,
+        TxPending: dispatch.on_pending,
     }
 
 
@@ -202,3 +228,73 @@ class Dispatch:
             r.won(r.election.on_progress())
         if r.acceptor.learner:
             r.learner.check()
+
+
+class CrossDispatch:
+    """Messages between clusters. They are addressed to a group: its leader acts on them, others pass them on."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._r = replica
+
+    def _mine(self, sender: NodeId, cluster: ClusterId, message: TxnMessage) -> bool:
+        """Whether this node acts on the message; else it goes to the leader, once."""
+        r = self._r
+        if r.established:
+            r.groups.heard(cluster, sender)
+            return True
+        leader = r.acceptor.leader
+        if leader and leader != r.ctx.me and sender not in r.ctx.others:
+            r.ctx.send((leader,), message)
+        return False
+
+    def on_prepare(self, sender: NodeId, message: TxPrepare) -> None:
+        if self._mine(sender, message.coordinator, message):
+            self._r.participant.on_prepare(message)
+
+    def on_decision(self, sender: NodeId, message: TxDecision) -> None:
+        if self._mine(sender, message.coordinator, message):
+            self._r.participant.on_decision(message)
+
+    def on_votes(self, sender: NodeId, message: TxVote) -> None:
+        if self._mine(sender, message.participant, message):
+            self._r.coordinator.on_votes(message)
+
+    def on_acks(self, sender: NodeId, message: TxAck) -> None:
+        if self._mine(sender, message.participant, message):
+            self._r.coordinator.on_acks(message)
+
+    def on_pending(self, sender: NodeId, message: TxPending) -> None:
+        """Undecided: the participant keeps asking at its own pace."""
+        if self._r.established:
+            self._r.groups.heard(message.coordinator, sender)
+
+    def on_resolve(self, sender: NodeId, message: TxResolve) -> None:
+        """A participant in doubt: what the log says, or, when it says nothing, an abort through the log."""
+        r = self._r
+        if not self._mine(sender, message.participant, message):
+            return
+        state = r.machine.state
+        decisions: list[DecisionRow] = []
+        pending: list[TxRow] = []
+        for row in message.rows:
+            tx = TxId(row.session, row.number)
+            session = state.sessions.get(row.session)
+            unfinished = state.cross.unfinished.get(tx)
+            if unfinished is not None:
+                decisions.append(DecisionRow(row.session, row.number, row.at, unfinished.commit))
+            elif tx in state.cross.prepared or r.admission.pending(tx):
+                pending.append(row)
+            elif session is not None and (outcome := session.outcomes.get(row.number)) is not None:
+                decisions.append(DecisionRow(row.session, row.number, row.at, not outcome.status))
+            elif session is not None and session.takes(row.number):
+                r.queue.add_control(Resolve(row.session, [row.number]))
+                pending.append(row)
+            else:
+                # Its session or number can never run again, and a commit would still be among the unfinished.
+                decisions.append(DecisionRow(row.session, row.number, row.at, False))
+        own = r.ctx.cluster.id
+        below = state.cross.own_finished_below(state.slot + 1)
+        if decisions:
+            r.groups.send(message.participant, TxDecision(own, below, decisions))
+        if pending:
+            r.groups.send(message.participant, TxPending(own, pending))

@@ -27,7 +27,7 @@ from consensus.effects import (
     Wake,
 )
 from consensus.messages.client import Leads, Open, Read, Refusal, Refused, ResolveRequest, Submit, WhoLeads
-from consensus.messages.entries import Batch, NewView, ViewSlot
+from consensus.messages.entries import Batch, CrossPrepare, DecideRow, NewView, ViewSlot
 from consensus.messages.records import LearnerMark, SegmentHead
 from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.catchup import Catchup
@@ -37,12 +37,17 @@ from consensus.paxos.leader import Leader
 from consensus.paxos.learner import Learner
 from consensus.replica.admission import Admission
 from consensus.replica.apply import Applier, Work
-from consensus.replica.dispatch import handlers
+from consensus.replica.dispatch import foreign_handlers, handlers
 from consensus.replica.reads import Reads
 from consensus.replica.recovery import rebuild
 from consensus.replica.transfer import Transfer
 from consensus.topology import Topology
-from consensus.types import Ballot, NodeId, Slot
+from consensus.txn.coordinator import Coordinator
+from consensus.txn.groups import Groups
+from consensus.txn.participant import Participant, PartWait
+from consensus.txn.queue import ProposalQueue
+from consensus.txn.waiting import Waiting
+from consensus.types import AccountId, Ballot, NodeId, Slot
 
 FRESH_GRACE_US: Final = 3_000_000
 """How long the followers of a brand-new incarnation wait for its first leader before they campaign."""
@@ -57,14 +62,12 @@ class Replica:
     def __init__(
         self, node: NodeId, topology: Topology, recovered: Recovered, seed: int, wall_offset_us: int = 0
     ) -> None:
-        self.ctx = Context(node, topology, seed)
+        self.ctx = Context(node, topology, seed, wall_offset_us)
         self.topology = topology
         self.incarnation = recovered.incarnation
-        self.wall_offset_us = wall_offset_us
-        """Wall clock minus ``now_us``; stamps the batches this node proposes."""
         rebuilt = rebuild(recovered, topology, self.ctx.cluster)
         self.damage = rebuilt.damage
-        self.machine = Machine(rebuilt.state)
+        self.machine = Machine(rebuilt.state, self.ctx.cluster.id)
         self.checkpoint: Slot = rebuilt.state.slot
         """Slot of the last durable checkpoint."""
         promised = rebuilt.promised
@@ -76,7 +79,16 @@ class Replica:
         self.catchup = Catchup(self.ctx, self.acceptor)
         self.learner = Learner(self.ctx, self.acceptor, self.election)
         self.leader: Leader | None = None
-        self.admission = Admission(self.ctx)
+        self.queue = ProposalQueue(topology.limits)
+        self.waiting = Waiting(lambda: self.machine.state.cross.locks)
+        self.admission = Admission(self.ctx, self.queue, self.waiting)
+        self.groups = Groups(self.ctx)
+        self.coordinator = Coordinator(
+            self.ctx, self.groups, lambda: self.machine.state, self._decide, self.queue.add_finish
+        )
+        self.participant = Participant(
+            self.ctx, self.groups, lambda: self.machine.state, self.waiting, self.queue
+        )
         self.reads = Reads(self.ctx)
         self.transfer = Transfer(self.ctx)
         self.applier = Applier(self)
@@ -85,9 +97,14 @@ class Replica:
         """When to step with :class:`Wake` at the latest. At or before ``now_us``: in this turn of the loop."""
         self._started = False
         self._request_wake = False
+        self.established = False
+        """Whether this leadership has taken up its work."""
+        self._tidy = False
         self._early: list[Requests] = []
         self._clients: set[int] = set()
         self._messages = handlers(self)
+        self._foreign = foreign_handlers(self)
+        """Other clusters' nodes may speak of transactions only."""
         self._inputs: dict[type, Callable[[Any], None]] = {
             Receive: self._receive,
             Persisted: self._persisted,
@@ -169,6 +186,11 @@ class Replica:
         if self.leader is not None:
             if not self.leader.on_time():
                 self.step_down()
+            elif self.established:
+                self._tidy = True
+                self.coordinator.on_time()
+                self.participant.on_time()
+                self._give_up_waiting()
         elif self.acceptor.learner:
             if self.learner.retry_us and now >= self.learner.retry_us:
                 self.learner.on_time()
@@ -192,8 +214,10 @@ class Replica:
         leader = self.leader
         if leader is not None:
             at = leader.wake_us()
-            if self.admission.pending and leader.in_flight:
-                at = min(at, self.admission.oldest_us + self._batch_delay_us)
+            if self.queue.pending and 0 < len(leader.in_flight) < self.ctx.limits.window_slots:
+                at = min(at, self.queue.oldest_us + self._batch_delay_us)
+            if self.waiting.waiting:
+                at = min(at, self.waiting.wake_us())
         else:
             at = self.learner.retry_us or FAR_US if self.acceptor.learner else self.election.deadline_us
         if self.catchup.retry_us:
@@ -220,9 +244,9 @@ class Replica:
     # --- other nodes, the disk -----------------------------------------------------------
 
     def _receive(self, input: Receive) -> None:
-        if self.frozen or input.sender not in self.ctx.others:
+        if self.frozen:
             return
-        messages = self._messages
+        messages = self._messages if input.sender in self.ctx.others else self._foreign
         for message in input.messages:
             handler = messages.get(type(message))
             if handler is not None:
@@ -276,11 +300,14 @@ class Replica:
         """End the leadership: refuse what was not proposed, leave the rest to the next leader."""
         assert self.leader is not None
         self.leader = None
+        self.established = False
         if self.acceptor.leader == self.ctx.me:
             self.acceptor.leader = 0
         self.election.rest()
         hint = self.acceptor.leader
         self.admission.clear(hint)
+        self.coordinator.clear()
+        self.participant.clear()
         self.reads.clear(hint)
         early, self._early = self._early, []
         for requests in early:
@@ -305,7 +332,7 @@ class Replica:
         self.ctx.out.replies.extend(ReplyTo(connection, leads) for connection in sorted(self._clients))
 
     def _stamp_us(self) -> int:
-        return self.ctx.now_us + self.wall_offset_us
+        return self.ctx.now_us + self.ctx.wall_offset_us
 
     @property
     def _batch_delay_us(self) -> int:
@@ -317,21 +344,60 @@ class Replica:
         assert leader is not None
         if not self.leads:
             return
-        if self._early:
-            early, self._early = self._early, []
-            for requests in early:
-                self._serve(requests)
-        admission = self.admission
-        while admission.pending and len(leader.in_flight) < self.ctx.limits.window_slots:
-            waited = self.ctx.now_us - admission.oldest_us >= self._batch_delay_us
-            if leader.in_flight and not admission.full and not waited:
+        if not self.established:
+            self._establish()
+        queue = self.queue
+        while queue.pending and len(leader.in_flight) < self.ctx.limits.window_slots:
+            waited = self.ctx.now_us - queue.oldest_us >= self._batch_delay_us
+            if leader.in_flight and not queue.full and not waited:
                 break
-            entries, groups = admission.next_batch()
-            batch = Batch(leader.ballot, self._stamp_us(), entries)
-            leader.propose(encode_batch(batch), Work(batch, groups))
+            self._propose(leader)
+        if self._tidy and queue.finishes and not leader.in_flight:
+            self._propose(leader)
+        self._tidy = False
+        self.coordinator.flush()
+        self.participant.flush()
         if self.reads.index.waiting and not self.reads.index.round_open:
             self.reads.index.start(leader.beat())
             self.reads.answer(self.machine.state, leader.confirmed)
+
+    def _propose(self, leader: Leader) -> None:
+        entries, groups = self.queue.next_batch(self.ctx.now_us)
+        batch = Batch(leader.ballot, self._stamp_us(), entries)
+        slot = leader.propose(encode_batch(batch), Work(batch, groups))
+        for entry in entries:
+            if type(entry) is CrossPrepare:
+                for item in entry.items:
+                    self.coordinator.begin(entry.session, item, slot)
+
+    def _establish(self) -> None:
+        """The view is applied: take up what is open, and the requests that came too early."""
+        self.established = True
+        self.coordinator.adopt()
+        self.participant.adopt()
+        early, self._early = self._early, []
+        for requests in early:
+            self._serve(requests)
+
+    def _decide(self, row: DecideRow) -> None:
+        self.queue.add_decide(row, self.ctx.now_us)
+
+    def freed(self, accounts: list[AccountId]) -> None:
+        """Locks fell, or those ahead left: whoever waits for ``accounts`` and can go on does."""
+        while self.waiting.waiting and (waiter := self.waiting.turn(accounts)) is not None:
+            accounts = [*accounts, *waiter.accounts]
+            if isinstance(waiter.payload, PartWait):
+                self.participant.admit(waiter.payload.coordinator, waiter.payload.row)
+            else:
+                self.admission.go_on(waiter)
+
+    def _give_up_waiting(self) -> None:
+        for waiter in self.waiting.expired(self.ctx.now_us):
+            if isinstance(waiter.payload, PartWait):
+                self.participant.timed_out(waiter.payload)
+            else:
+                self.admission.timed_out(waiter)
+            self.freed(list(waiter.accounts))
 
     # --- clients ---------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ def status(replica: Replica) -> dict[str, Any]:
         "proposed": leader.next_slot - 1 if leader is not None else log.last,
         "checkpoint": replica.checkpoint,
         "lag": max(0, max(replica.catchup.target, log.watermark) - state.slot),
-        "queue": replica.admission.queued,
+        "queue": replica.queue.queued,
         "in_flight": len(leader.in_flight) if leader is not None else 0,
         "sessions": len(state.sessions),
         "epoch": state.epoch,

@@ -82,23 +82,21 @@ class Waiting:
         """Ages of those waiting for ``accounts`` that hold locks elsewhere meanwhile."""
         return [w.age for a in accounts for w in self._queues.get(a, ()) if w.age is not None]
 
-    def ready(self, accounts: Iterable[AccountId]) -> list[Waiter]:
-        """Those that can go on now that ``accounts`` may have become free. They leave the queues.
+    def turn(self, accounts: Iterable[AccountId]) -> Waiter | None:
+        """One that can go on now that ``accounts`` may have become free; it leaves the queues.
 
-        The caller admits them at once, so that a claim of one is seen by the next: hence one per account and call.
+        One at a time, so that what its admission claims is seen before the next is looked at.
         """
         locks = self._locks()
-        found: list[Waiter] = []
         for account in accounts:
             queue = self._queues.get(account)
             if queue is None:
                 continue
             waiter = queue[0]
-            if any(a in locks or a in self.claims or self._queues[a][0] is not waiter for a in waiter.accounts):
-                continue
-            self.leave(waiter)
-            found.append(waiter)
-        return found
+            if not any(a in locks or a in self.claims or self._queues[a][0] is not waiter for a in waiter.accounts):
+                self.leave(waiter)
+                return waiter
+        return None
 
     def expired(self, now_us: int) -> list[Waiter]:
         """Those whose lock wait is over. They leave the queues."""
