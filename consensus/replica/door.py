@@ -192,7 +192,7 @@ class Replica:
         leader = self.leader
         if leader is not None:
             at = leader.wake_us()
-            if self.admission.pending and leader.in_flight:
+            if self.admission.pending and 0 < len(leader.in_flight) < self.ctx.limits.window_slots:
                 at = min(at, self.admission.oldest_us + self._batch_delay_us)
         else:
             at = self.learner.retry_us or FAR_US if self.acceptor.learner else self.election.deadline_us
