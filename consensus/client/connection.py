@@ -9,8 +9,8 @@ import random
 from typing import Any, Final, Protocol
 
 from consensus import codec
-from consensus.client._tmpwire import DialError, Wire, dial
 from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
+from consensus.net.wire import DialError, Wire, dial
 from consensus.topology import Node
 
 DIAL_TIMEOUT_S: Final = 1.0
@@ -82,8 +82,9 @@ class NodeLink:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if self._wire is not None:
-            self._wire.close()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await self._lost.wait()
@@ -97,8 +98,9 @@ class NodeLink:
             except (OSError, TimeoutError, DialError) as error:
                 self.failure = str(error) or "no answer in time"
                 _log.debug("cannot reach node %d: %s", self.node.id, self.failure)
-                if self._wire is not None:
-                    self._wire.close()
+                wire, self._wire = self._wire, None
+                if wire is not None:
+                    wire.close()
             else:
                 wait_s = REDIAL_MIN_S
                 await self._lost.wait()
@@ -112,10 +114,12 @@ class NodeLink:
             OSError: nothing listens there, or the connection broke.
             DialError: the handshake was refused.
         """
-        self._lost.clear()
+        lost = self._lost = asyncio.Event()
         welcomed: asyncio.Future[Welcome] = self._loop.create_future()
 
         def on_frame(incarnation: int, messages: list[Any]) -> None:
+            if self._wire is not wire:
+                return  # given up meanwhile
             self.heard_s = self._loop.time()
             if not welcomed.done() and messages and isinstance(messages[0], Welcome):
                 welcomed.set_result(messages[0])
@@ -126,16 +130,18 @@ class NodeLink:
                 self._owner.heard(self, incarnation, messages)
 
         def on_lost(reason: str) -> None:
-            was_up, self.up, self._wire = self.up, False, None
-            self._lost.set()
+            lost.set()
             if not welcomed.done():
                 welcomed.set_exception(ConnectionError(reason))
-            elif was_up:
+            if self._wire is wire:
+                was_up, self.up, self._wire = self.up, False, None
                 self.failure = reason
-                self._owner.link_lost(self)
+                if was_up:
+                    self._owner.link_lost(self)
 
-        self._wire = await dial(self.node.host, self.node.port, self._secret, on_frame, on_lost)
+        wire = await dial(self.node.host, self.node.port, self._secret, on_frame, on_lost)
+        self._wire = wire
         hello = Hello(PROTOCOL_VERSION, self._role, 0, self._owner.incarnation, self._name)
-        self._wire.incarnation = self._owner.incarnation
-        self._wire.send(codec.encode(hello))
+        wire.incarnation = self._owner.incarnation
+        wire.send(codec.encode(hello))
         await welcomed

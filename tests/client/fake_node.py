@@ -28,6 +28,7 @@ from consensus.messages.control import PROTOCOL_VERSION, Command, Hello, Welcome
 from consensus.topology import Cluster, Node, Timings, Topology
 from consensus.types import Ballot
 
+BALLOT_FIRST = Ballot(1, 1)
 SECRET = "test-secret"
 Script = Callable[["FakeNode", Any], list[Any] | None]
 """(node, message) → messages to answer with; None for what a healthy node would answer."""
@@ -41,7 +42,7 @@ class FakeNode:
     cluster: int
     leader: int
     incarnation: int = 1
-    ballot: Ballot = Ballot(1, 1)
+    ballot: Ballot = BALLOT_FIRST
     silent: bool = False
     script: Script | None = None
     heard: list[Any] = field(default_factory=list)
@@ -138,12 +139,12 @@ class FakeBank:
         for node in self.nodes.values():
             await node.stop()
 
-    def elect(self, leader: int, round: int = 2, *, among: tuple[int, ...] = ()) -> None:
+    def elect(self, leader: int, in_round: int = 2, *, among: tuple[int, ...] = ()) -> None:
         """Make the nodes of the leader's cluster (or ``among`` them) follow ``leader``."""
         cluster = self.nodes[leader].cluster
         for node in self.nodes.values():
             if node.cluster == cluster and (not among or node.id in among):
-                node.leader, node.ballot = leader, Ballot(round, leader)
+                node.leader, node.ballot = leader, Ballot(in_round, leader)
 
     def reset(self) -> None:
         """A new incarnation, as every node sees it."""
@@ -172,7 +173,7 @@ async def until(condition: Callable[[], Any], what: str = "", timeout_s: float =
     """Wait until ``condition()`` holds; fail after ``timeout_s``."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  (a condition on anything)
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"never happened: {what or condition}") from None

@@ -143,9 +143,10 @@ async def test_too_many_outstanding_are_refused_by_the_client(
     client = await connect(bank)
     bank.nodes[1].silent = True
     results: list[TxResult] = []
+    for _ in range(12):
+        client.submit_nowait((1, -1, 2, 1), results.append, (), 0.3)
     with pytest.raises(ClientSaturatedError):
-        for _ in range(100):
-            client.submit_nowait((1, -1, 2, 1), results.append, (), 0.3)
+        client.submit_nowait((1, -1, 2, 1), results.append, (), 0.3)
     await until(lambda: len(results) == 12)
     bank.nodes[1].silent = False
     assert (await client.transfer(1, 2, 1)).outcome == "committed"

@@ -200,7 +200,7 @@ async def test_leads_push_moves_what_is_outstanding(bank: FakeBank, connect: Any
 
 async def test_old_news_of_a_leader_is_ignored(bank: FakeBank, connect: Any) -> None:
     client = await connect(bank)
-    bank.elect(2, round=5)
+    bank.elect(2, in_round=5)
     await bank.nodes[1].say(Leads(1, Ballot(5, 2), 2))
     await until(lambda: client.leaders == {1: 2})
     await bank.nodes[1].say(Leads(1, Ballot(4, 3), 3))
@@ -302,8 +302,16 @@ async def test_an_account_that_nobody_owns_goes_where_the_other_one_lives(connec
 
 @pytest.mark.parametrize(
     "legs",
-    [[], [(1, 2, 3)], [(1, "2")], [(1, 1.0), (2, -1)], [(1, True), (2, -1)], [(1, 2**63), (2, 1)], [1, 2, 3]]
-    + [[(1, 1)] * 17],
+    [
+        [],
+        [(1, 2, 3)],
+        [(1, "2")],
+        [(1, 1.0), (2, -1)],
+        [(1, True), (2, -1)],
+        [(1, 2**63), (2, 1)],
+        [1, 2, 3],
+        [(1, 1)] * 17,
+    ],
 )
 async def test_what_cannot_be_sent_is_said_at_once(bank: FakeBank, connect: Any, legs: Any) -> None:
     client = await connect(bank)
