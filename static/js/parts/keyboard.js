@@ -1,0 +1,44 @@
+/** Keys of every page; the list stands in templates/partials/key_rows.html. */
+
+import { find } from "../dom.js";
+
+/** How long `g` waits for the letter of a page. */
+const GO_MS = 1_500;
+
+const isTyping = (target) =>
+  target instanceof Element && target.closest("input, select, textarea, [contenteditable]") !== null;
+const takesSpace = (target) => target instanceof Element && target.closest("button, a, summary") !== null;
+
+/**
+ * @param {{pause: () => void, back: () => void, forward: () => void, keys: () => void, close: () => void}} actions
+ */
+export function startKeyboard(actions) {
+  let goUntil = 0;
+  const pages = { c: "Cluster", t: "Transactions", h: "Help" };
+
+  function go(key) {
+    const links = [...document.querySelectorAll(".nav a")];
+    links.find((link) => link.textContent.trim() === pages[key])?.click();
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") actions.close();
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (event.timeStamp < goUntil && event.key in pages) {
+      goUntil = 0;
+      go(event.key);
+      return;
+    }
+    const act = {
+      " ": takesSpace(event.target) ? null : actions.pause,
+      ",": actions.back,
+      ".": actions.forward,
+      "?": actions.keys,
+      "/": () => find("main input:not([type=hidden])")?.focus(),
+      g: () => { goUntil = event.timeStamp + GO_MS; },
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
