@@ -76,7 +76,7 @@ class Applier:
 
     def _after(self, leads: bool) -> None:
         replica = self._replica
-        if leads and replica.leader is not None and len(replica.reads.index):
+        if leads and replica.leader is not None and replica.reads.pending:
             replica.reads.answer(replica.machine.state, replica.leader.confirmed)
         limits = replica.ctx.limits
         if not self._checkpointing and not replica.acceptor.installing:

@@ -145,7 +145,7 @@ class Dispatch:
 
     def on_heartbeat_ack(self, sender: NodeId, message: HeartbeatAck) -> None:
         r = self._r
-        if r.leader is not None and r.leader.on_heartbeat_ack(sender, message) and len(r.reads.index):
+        if r.leader is not None and r.leader.on_heartbeat_ack(sender, message) and r.reads.pending:
             r.reads.answer(r.machine.state, r.leader.confirmed)
 
     def on_nack(self, sender: NodeId, message: Nack) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from consensus.bank.state import Account, BankState
 from consensus.codec import CodecError, decode_batch
 from consensus.messages.entries import Batch
 from consensus.types import AccountId, Slot
@@ -70,7 +71,7 @@ def accounts(
     state = replica.machine.state
     if ids is not None:
         held = [a for a in map(state.accounts.get, ids[:ACCOUNTS_MAX]) if a is not None]
-        return {"applied": state.slot, "accounts": [_row(a) for a in held], "next": None}
+        return {"applied": state.slot, "accounts": [_row(state, a) for a in held], "next": None}
     limit = max(1, min(limit, ACCOUNTS_MAX))
     if changed:
         order = sorted(a.id for a in state.accounts.values() if a.version and a.id > after)
@@ -80,19 +81,20 @@ def accounts(
         start = bisect_right(order, after)
     page = order[start : start + limit]
     more = len(order) > start + limit
-    rows = [_row(state.accounts[account]) for account in page]
+    rows = [_row(state, state.accounts[account]) for account in page]
     return {"applied": state.slot, "accounts": rows, "next": page[-1] if more else None}
 
 
-def _row(account: Any) -> list[int]:
-    return [account.id, account.balance, account.version, account.epoch]
+def _row(state: BankState, account: Account) -> list[int]:
+    return [account.id, state.committed_balance(account), account.version, account.epoch]
 
 
 def summary(replica: Replica, first: AccountId, last: AccountId) -> dict[str, Any]:
     """Count, least, greatest and sum of the balances of the held accounts ``first..last``."""
-    balances = [a.balance for a in replica.machine.state.accounts.values() if first <= a.id <= last]
+    state = replica.machine.state
+    balances = [state.committed_balance(a) for a in state.accounts.values() if first <= a.id <= last]
     return {
-        "applied": replica.machine.state.slot,
+        "applied": state.slot,
         "count": len(balances),
         "min": min(balances, default=None),
         "max": max(balances, default=None),
@@ -169,3 +171,36 @@ def hash_at(replica: Replica, slot: Slot = 0) -> dict[str, Any]:
         kept = replica.machine.hashes.get(slot)
         return {"slot": slot, "hash": None if kept is None else kept.hex()}
     return {"slot": replica.machine.state.slot, "hash": replica.machine.state.digest().hex()}
+
+
+def locks(replica: Replica) -> dict[str, Any]:
+    """Held locks, and who waits for one (waiting is the leader's)."""
+    cross = replica.machine.state.cross
+    held = [
+        {"account": account, "tx": str(tx), "coordinator": cross.prepared[tx].coordinator}
+        for account, tx in sorted(cross.locks.items())
+    ]
+    waiting = [
+        {"tx": str(waiter.tx), "accounts": list(waiter.accounts)} for waiter in replica.waiting.waiting.values()
+    ]
+    return {"locks": held, "waiting": waiting}
+
+
+def wal(replica: Replica) -> dict[str, Any]:
+    """The undo log: for each account a prepared transaction holds, the delta an abort would take back."""
+    cross = replica.machine.state.cross
+    return {
+        "records": [
+            {
+                "account": account,
+                "delta": delta,
+                "tx": str(cross.locks[account]),
+                "prepared_in": cross.prepared[cross.locks[account]].slot,
+            }
+            for account, delta in sorted(cross.undo.items())
+        ],
+        "unfinished": [
+            {"tx": str(tx), "number": u.at, "commit": u.commit, "participants": list(u.participants)}
+            for tx, u in cross.unfinished.items()
+        ],
+    }
