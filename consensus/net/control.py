@@ -39,7 +39,8 @@ def parse_url(url: str) -> Target:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or {"ws": 80, "wss": 443}[parts.scheme]
+        standard = {"ws": 80, "wss": 443}[parts.scheme]
+        port = parts.port or standard
     except (KeyError, ValueError) as error:
         raise ValueError(f"--control {url!r}: must look like ws://host:port/ws/worker/") from error
     if not parts.hostname:
@@ -76,6 +77,7 @@ class Control:
         wire.incarnation = self._owner.incarnation
         hello = Hello(PROTOCOL_VERSION, Role.OPERATOR, self._me, wire.incarnation, f"node-{self._me}")
         wire.send(codec.encode(hello))
+        wire.flush()  # the hello is a frame of its own
         self._redial.good()
 
     def _frame(self, incarnation: int, messages: list[Any]) -> None:

@@ -108,6 +108,7 @@ class Peers:
             self._connections += 1
             hello = Hello(PROTOCOL_VERSION, Role.PEER, self._me, wire.incarnation, str(self._connections))
             wire.send(codec.encode(hello))
+            wire.flush()  # the hello is a frame of its own
             self._wires[node.id] = wire
             self._owner.peer_connected(node.id, wire)
 

@@ -106,7 +106,7 @@ class Wire(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether messages can be exchanged."""
-        return self._protocol.state is OPEN
+        return self._protocol.state is OPEN and not self._lost
 
     @property
     def peer(self) -> str:
@@ -148,7 +148,7 @@ class Wire(asyncio.Protocol):
         """Hand what waits to the transport now."""
         self._flush_due = False
         protocol = self._protocol
-        if protocol.state is not OPEN:
+        if protocol.state is not OPEN or self._lost:
             if protocol.state is not State.CONNECTING:
                 self.discard()
             return
@@ -199,7 +199,7 @@ class Wire(asyncio.Protocol):
         """Send what waits (not when overloaded), say goodbye, and give the other end a second to answer."""
         if self.close_code or self._lost:
             return
-        if self._protocol.state is OPEN:
+        if self.open:
             if code == OVERLOADED:
                 self.discard()
             self._paused = False
