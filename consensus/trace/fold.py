@@ -284,25 +284,24 @@ def _agg(draft: Draft, event: TraceEvent) -> None:
             "ts": event["ts"],
         }
     for key, status in event.get("nodes", {}).items():
-        _status(draft, key, status, event)
+        _status(draft, key, status, event["ts"])
     if event.get("tx") or event.get("hist"):
         _count(draft, event)
 
 
-def _status(draft: Draft, key: str, status: dict[str, Any], event: TraceEvent) -> None:
+def _status(draft: Draft, key: str, status: dict[str, Any], ts: int) -> None:
     node = draft.entry("nodes", key)
     if node is None:
         return
     for name in _STATUS_FIELDS:
         if name in status and status[name] is not None:
             node[name] = list(status[name]) if name == "ballot" else status[name]
-    # A stopped process sends nothing, so a status of its own that is late must not bring it back; what
-    # the site says (no node, or node 0) is in order with the node.* events.
-    if "state" in status and (event.get("n", 0) == 0 or node["up"] in ("unknown", "up", "failed")):
+    # A stopped process sends nothing, so a status that is late must not bring it back: node.up does.
+    if "state" in status and node["up"] in ("unknown", "up", "failed"):
         node["up"] = status["state"]
     if "role" in status:
         node["role"] = status["role"] if node["up"] not in _GONE else ""
-    node["ts"] = event["ts"]
+    node["ts"] = ts
     _raise_watermark(draft, node["cluster"], node["watermark"])
     if node["role"] == "leader" and node["up"] == "up":
         _lead(draft, node["cluster"], node["id"], node["ballot"])

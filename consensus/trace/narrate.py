@@ -43,6 +43,8 @@ def _derived(event: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(event)
     if event["k"] == "paxos.ballot":
         fields["own"] = event["b"][1] == event["n"]
+    if event["k"] == "ctl":
+        fields["target"] = event.get("args", {}).get("node")
     return fields
 
 

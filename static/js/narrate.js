@@ -20,7 +20,9 @@ export function narrator(sentences) {
 }
 
 function derived(event) {
-  return event.k === "paxos.ballot" ? { ...event, own: event.b[1] === event.n } : event;
+  if (event.k === "paxos.ballot") return { ...event, own: event.b[1] === event.n };
+  if (event.k === "ctl") return { ...event, target: event.args?.node };
+  return event;
 }
 
 function fits(variant, fields) {

@@ -215,7 +215,7 @@ function onAgg(draft, event) {
   for (const [link, counts] of Object.entries(event.links ?? {})) {
     draft.part("links")[link] = { m: counts, window: event.window, ts: event.ts };
   }
-  for (const [key, status] of Object.entries(event.nodes ?? {})) onStatus(draft, key, status, event);
+  for (const [key, status] of Object.entries(event.nodes ?? {})) onStatus(draft, key, status, event.ts);
   if (hasKeys(event.tx) || hasKeys(event.hist)) count(draft, event);
 }
 
@@ -223,20 +223,17 @@ function hasKeys(map) {
   return map !== undefined && Object.keys(map).length > 0;
 }
 
-function onStatus(draft, key, status, event) {
+function onStatus(draft, key, status, ts) {
   const node = draft.entry("nodes", key);
   if (!node) return;
   for (const name of STATUS_FIELDS) {
     const value = status[name] ?? null;
     if (value !== null) node[name] = name === "ballot" ? [...value] : value;
   }
-  // A stopped process sends nothing, so a status of its own that is late must not bring it back; what
-  // the site says (no node, or node 0) is in order with the node.* events.
-  if ("state" in status && ((event.n ?? 0) === 0 || ["unknown", "up", "failed"].includes(node.up))) {
-    node.up = status.state;
-  }
+  // A stopped process sends nothing, so a status that is late must not bring it back: node.up does.
+  if ("state" in status && ["unknown", "up", "failed"].includes(node.up)) node.up = status.state;
   if ("role" in status) node.role = GONE.has(node.up) ? "" : status.role;
-  node.ts = event.ts;
+  node.ts = ts;
   raiseWatermark(draft, node.cluster, node.watermark);
   if (node.role === "leader" && node.up === "up") lead(draft, node.cluster, node.id, node.ballot);
 }

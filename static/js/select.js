@@ -59,6 +59,7 @@ export function activeFaults(state) {
     .filter((node) => node.up in FAULT_WORDS)
     .map((node) => `n${node.id} ${FAULT_WORDS[node.up]}`);
   const links = Object.values(state.cuts).map((cut) => {
+    if (cut.loss >= 1) return `n${cut.a} → n${cut.b} cut`;
     if (cut.delay) return `n${cut.a} → n${cut.b} delayed by ${cut.delay} ms`;
     return cut.loss ? `n${cut.a} → n${cut.b} loses ${cut.loss * 100} %` : `n${cut.a} → n${cut.b} cut`;
   });
@@ -68,10 +69,10 @@ export function activeFaults(state) {
 /** Actions that make sense for a node now, as the site offers them. */
 export function actionsFor(node) {
   switch (node.up) {
-    case "up": return ["fail", "kill", "pause"];
-    case "failed": return ["recover", "kill", "pause"];
-    case "paused": return ["kill", "resume"];
-    case "down":
+    case "up": return ["fail", "kill", "restart", "pause"];
+    case "failed": return ["recover", "kill", "restart"];
+    case "paused": return ["kill", "restart", "resume"];
+    case "down": return ["kill", "restart"];
     case "killed": return ["restart"];
     default: return [];
   }

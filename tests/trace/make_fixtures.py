@@ -74,7 +74,7 @@ def failover() -> list[dict[str, Any]]:
     for slot in range(1, 4):
         story.wait(40)
         story.transfer(f"aa-{slot}", slot, 1, [1, 1], (1000 + slot, 1100 + slot))
-    story.say("ctl", actor="viewer", cmd="fail", args={"node": 1}, result="done")
+    story.say("ctl", actor="viewer", cmd="fail", args={"node": 1}, result="ok")
     story.say("node.fail", 1)
     story.wait(150)
     story.say("timer.fire", 2, name="election")
@@ -107,7 +107,7 @@ def faults() -> list[dict[str, Any]]:
     story.say("link.heal", a=1, b=3)
     story.say("node.pause", 3)
     story.window(3, {"role": "follower", "state": "up", "applied": 7, "watermark": 7})
-    story.say("agg", window=100, nodes={"3": {"role": "follower", "state": "paused", "applied": 8}})
+    story.say("agg", window=100, nodes={"3": {"role": "follower", "state": "up", "applied": 8}})
     story.say("node.down", 2, why="killed by a person")
     story.window(2, {"role": "leader", "state": "up", "ballot": [9, 2]})
     story.say("gap", **{"from": 10, "to": 14})

@@ -14,7 +14,7 @@ const SETS_OFF_S = { accept: 0, accepted: TRAVEL_S, repair: 2 * TRAVEL_S, electi
 /** Dots keep to the right of the line by this many pixels, so that both directions show. */
 const SIDE = 4.5;
 /** Weight of the newest window in the running rate of a link. */
-const NEWEST = 0.2;
+const NEWEST = 0.1;
 
 /** How much of a class is drawn at a rate per second: the share of its messages that become dots. */
 export function shareDrawn(rate) {
