@@ -1,4 +1,4 @@
-"""Connections to the other nodes of the cluster.
+"""Connections to the other nodes: of the cluster for Paxos, of other clusters for two-phase commit.
 
 Each node dials every other one and sends only on the connections it dialled; what it hears comes on those
 that the others dialled (see server.py). A message for a node that is not connected is dropped: the
@@ -7,6 +7,7 @@ protocol sends again what matters.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
@@ -26,11 +27,14 @@ class PeersOwner(Protocol):
 
     incarnation: int
 
+    def wire_dirty(self, wire: Wire) -> None:
+        """``wire`` wants to be flushed at the end of this turn of the loop."""
+
     def heard_incarnation(self, incarnation: int) -> None:
         """Another node lives in ``incarnation``."""
 
-    def peer_connected(self, node: NodeId, wire: Wire) -> None:
-        """Messages to ``node`` leave on ``wire`` from now on."""
+    def peer_connected(self, node: NodeId, name: str, wire: Wire) -> None:
+        """Messages to ``node`` leave on ``wire`` from now on; ``name`` tells its connections apart."""
 
 
 class Peers:
@@ -57,6 +61,7 @@ class Peers:
         self._me = me
         self._owner = owner
         self._counters = counters
+        self._start = time.time_ns() // 1_000_000
         self._connections = 0
         self._wires: dict[NodeId, Wire] = {}
         self._dials = {node.id: self._dial(node, secret, queue_bytes_max) for node in others}
@@ -106,11 +111,13 @@ class Peers:
             wire.allowed = frozenset((Welcome,))
             wire.incarnation = self._owner.incarnation
             self._connections += 1
-            hello = Hello(PROTOCOL_VERSION, Role.PEER, self._me, wire.incarnation, str(self._connections))
+            name = f"{self._start:x}.{self._connections}"
+            hello = Hello(PROTOCOL_VERSION, Role.PEER, self._me, wire.incarnation, name)
             wire.send(codec.encode(hello))
             wire.flush()  # the hello is a frame of its own
+            wire.on_dirty = self._owner.wire_dirty
             self._wires[node.id] = wire
-            self._owner.peer_connected(node.id, wire)
+            self._owner.peer_connected(node.id, name, wire)
 
         def down(wire: Wire) -> None:
             self._wires.pop(node.id, None)

@@ -23,6 +23,7 @@ from consensus import codec
 from consensus.messages.client import ClientRequest
 from consensus.messages.control import PROTOCOL_VERSION, Command, Hello, Role, Welcome
 from consensus.messages.paxos import PaxosMessage
+from consensus.messages.txn import TxnMessage
 from consensus.net.wire import (
     GOING_AWAY,
     MALFORMED,
@@ -32,14 +33,15 @@ from consensus.net.wire import (
     UNKNOWN_VERSION,
     Wire,
 )
-from consensus.topology import Cluster, Node
+from consensus.topology import Node, Topology
 from consensus.types import NodeId
 
 CONNECTIONS_MAX: Final = 1_024
 HELLO_TIMEOUT_S: Final = 5.0
 _MALFORMED: Final = frozenset((MALFORMED, UNKNOWN_VERSION, TOO_LARGE, 1002, 1007))
+_FROM_MEMBER: Final = frozenset((*get_args(PaxosMessage), *get_args(TxnMessage)))
+_FROM_OTHER_CLUSTER: Final = frozenset(get_args(TxnMessage))
 _ALLOWED: Final = {
-    Role.PEER: frozenset(get_args(PaxosMessage)),
     Role.CLIENT: frozenset(get_args(ClientRequest)),
     Role.OPERATOR: frozenset((Command,)),
 }
@@ -52,6 +54,9 @@ class ServerOwner(Protocol):
     """What the node does with what comes in."""
 
     incarnation: int
+
+    def wire_dirty(self, wire: Wire) -> None:
+        """``wire`` wants to be flushed at the end of this turn of the loop."""
 
     def heard_incarnation(self, incarnation: int) -> None:
         """Another node lives in ``incarnation``."""
@@ -75,7 +80,7 @@ class Server:
 
     Args:
         me: this node.
-        cluster: its cluster; only members are peers.
+        topology: its nodes are peers; only those of the own cluster may send Paxos messages.
         secret: the cluster secret.
         owner: the node.
         counters: ``connections_refused``, ``connections_overloaded``, ``frames_malformed`` are counted here.
@@ -89,7 +94,7 @@ class Server:
     def __init__(
         self,
         me: Node,
-        cluster: Cluster,
+        topology: Topology,
         secret: str,
         owner: ServerOwner,
         counters: Counter[str],
@@ -99,7 +104,8 @@ class Server:
         self.clients: dict[int, Wire] = {}
         self.silent = False
         self._me = me
-        self._cluster = cluster
+        self._cluster = topology.cluster_by_node[me.id]
+        self._nodes = topology.nodes
         self._authorization = f"Bearer {secret}".encode()
         self._owner = owner
         self._counters = counters
@@ -233,9 +239,7 @@ class Server:
         hello: Hello = messages[0]
         if hello.version != PROTOCOL_VERSION:
             wire.refuse(f"version {hello.version} is not known, only {PROTOCOL_VERSION}", UNKNOWN_VERSION)
-        elif hello.role is Role.PEER and (
-            hello.node not in self._cluster.members or hello.node == self._me.id
-        ):
+        elif hello.role is Role.PEER and (hello.node not in self._nodes or hello.node == self._me.id):
             wire.refuse(f"node {hello.node} is not a peer of node {self._me.id}", UNKNOWN_VERSION)
         else:
             self._deadlines.pop(wire).cancel()
@@ -251,8 +255,10 @@ class Server:
         if not wire.open:
             return
         role = hello.role
-        wire.allowed = _ALLOWED[role]
+        wire.on_dirty = self._owner.wire_dirty
         if role is Role.PEER:
+            member = hello.node in self._cluster.members
+            wire.allowed = _FROM_MEMBER if member else _FROM_OTHER_CLUSTER
             self._owner.heard_incarnation(hello.incarnation)
             before = self._peers.get(hello.node)
             if before is not None:
@@ -261,12 +267,14 @@ class Server:
             wire.on_frame = partial(self._owner.peer_frame, hello.node)
             self._owner.peer_greeted(hello.node, hello.name, wire)
         elif role is Role.CLIENT:
+            wire.allowed = _ALLOWED[role]
             self._connections += 1
             number = self._connections
             self.clients[number] = wire
             wire.on_frame = partial(self._owner.client_frame, number)
             wire.on_lost = partial(self._client_lost, wire, number)
         else:
+            wire.allowed = _ALLOWED[role]
             wire.on_frame = partial(self._operator_frame, wire)
             wire.on_lost = partial(self._operator_lost, wire)
         wire.incarnation = self._owner.incarnation

@@ -80,6 +80,8 @@ class Wire(asyncio.Protocol):
         self.on_open: Callable[[], None] | None = None
         self.on_sent: Callable[[list[bytes], int], None] | None = None
         """Traces what leaves: the encoded messages of a frame and the index of the first among ``sent``."""
+        self.on_dirty: Callable[[Wire], None] | None = None
+        """Takes over to call :meth:`flush` at the end of the turn; asked once until that is done."""
         self.on_undecodable: Callable[[bytes, codec.CodecError], None] | None = None
         """Gets a frame that is none, instead of :meth:`refuse`."""
         self.allowed: frozenset[type] | None = None
@@ -126,7 +128,10 @@ class Wire(asyncio.Protocol):
         self._queued_bytes += len(message)
         if not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self.flush)
+            if self.on_dirty is not None:
+                self.on_dirty(self)
+            else:
+                self._loop.call_soon(self.flush)
         if self._queued_bytes > self._queue_bytes_max:
             self.close(OVERLOADED, "too much is waiting to be sent")
 

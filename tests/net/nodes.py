@@ -15,7 +15,7 @@ from consensus import codec
 from consensus.messages.control import PROTOCOL_VERSION, Hello, Role
 from consensus.net.server import Server
 from consensus.net.wire import Wire
-from consensus.topology import Cluster, Node
+from consensus.topology import Cluster, Node, Topology
 
 SECRET = "open sesame"
 
@@ -53,9 +53,12 @@ class Owner:
         self.wires[f"peer {node}"] = wire
         self.note("peer", node, name)
 
-    def peer_connected(self, node: int, wire: Wire) -> None:
+    def peer_connected(self, node: int, name: str, wire: Wire) -> None:
         self.wires[f"to {node}"] = wire
         self.note("connected", node)
+
+    def wire_dirty(self, wire: Wire) -> None:
+        asyncio.get_running_loop().call_soon(wire.flush)
 
     def peer_frame(self, node: int, incarnation: int, messages: list[Any]) -> None:
         self.note("peer frame", node, incarnation, messages)
@@ -78,11 +81,11 @@ class Station:
     """A listening :class:`Server` on a free port, with its owner."""
 
     def __init__(self, node: int = 1, queue_bytes_max: int = 8 << 20) -> None:
-        nodes = tuple(Node(id, "127.0.0.1", 0) for id in (1, 2, 3))
+        nodes = tuple(Node(id, "127.0.0.1", 0) for id in (1, 2, 3, 4))
         self.owner = Owner()
         self.counters: Counter[str] = Counter()
-        cluster = Cluster(9, nodes, 1, 0)
-        self.server = Server(nodes[node - 1], cluster, SECRET, self.owner, self.counters, queue_bytes_max)
+        topology = Topology((Cluster(9, nodes[:3], 1, 10), Cluster(10, nodes[3:], 11, 20)), 10)
+        self.server = Server(nodes[node - 1], topology, SECRET, self.owner, self.counters, queue_bytes_max)
         self.port = 0
 
 

@@ -13,6 +13,7 @@ from consensus import codec
 from consensus.messages.client import WhoLeads
 from consensus.messages.control import Command, Hello, Role, Welcome
 from consensus.messages.paxos import Heartbeat, Nack
+from consensus.messages.txn import TxAck
 from consensus.net import server as server_module
 from consensus.net import wire as wire_module
 from consensus.net.wire import DialError, dial
@@ -93,7 +94,7 @@ async def test_each_role_is_welcomed_and_heard() -> None:
         (one([120, 1, "client", "node", 0, "x"]), 4400),
         (one([120, [], {}, "node", 0, "x"]), 4401),
         (hello(Role.PEER, node=1), 4401),
-        (hello(Role.PEER, node=4), 4401),
+        (hello(Role.PEER, node=5), 4401),
     ],
 )
 async def test_a_first_frame_that_is_no_good_hello_ends_the_connection(first: bytes, code: int) -> None:
@@ -129,6 +130,17 @@ async def test_a_malformed_frame_ends_the_connection(later: bytes | str, code: i
         await node.owner.heard("client lost")
         assert node.counters["frames_malformed"] == 1
         assert node.owner.of("client frame") == []
+
+
+async def test_other_clusters_may_send_two_phase_commit_only() -> None:
+    async with station() as node, raw(node.port) as foreign:
+        await foreign.send(hello(Role.PEER, node=4, incarnation=3))
+        assert await foreign.recv() == WELCOME
+        ack = TxAck(10, [])
+        await foreign.send(one(ack))
+        assert await node.owner.heard("peer frame") == [("peer frame", 4, 3, [ack])]
+        await foreign.send(one(Nack(Ballot(1, 1))))
+        assert (await closing(foreign))[0] == 4400
 
 
 async def test_bytes_that_are_no_websocket_end_the_connection() -> None:
