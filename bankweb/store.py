@@ -177,6 +177,6 @@ def close() -> None:
         writer.cache_clear()
     if _reader.cache_info().currsize:
         executor = _reader()
-        executor.submit(connection.close).result(timeout=10)
+        executor.submit(lambda: connection.close()).result(timeout=10)
         executor.shutdown()
         _reader.cache_clear()

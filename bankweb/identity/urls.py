@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 
 from bankweb.identity import pages
+from bankweb.identity.gate import open_to_all
 
 urlpatterns = [
-    path("sign-in/", login_not_required(pages.sign_in), name="sign-in"),
+    path("sign-in/", open_to_all(pages.sign_in), name="sign-in"),
     path("sign-out/", pages.sign_out, name="sign-out"),
 ]

@@ -107,6 +107,9 @@ class Browser:
         gap, self._gap = self._gap, None
         self._wants_key = False
         self._sent = self._live.frame_number
+        if self._acked is not None:
+            # What was given up will never be acknowledged; counting goes on from the key.
+            self._acked = self._sent
         told = [] if gap is None else [_encode({"type": "gap", "from": gap[0], "to": gap[1]})]
         return [*told, self._live.key()]
 

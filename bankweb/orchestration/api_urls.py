@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 
+from bankweb.identity.gate import open_to_all
 from bankweb.orchestration import bank_api, health, nodes_api
 
 urlpatterns = [
@@ -23,7 +23,7 @@ urlpatterns = [
     path("links/", bank_api.Links.as_view(), name="api-links"),
     path("faults/heal/", bank_api.Heal.as_view(), name="api-heal"),
     path("reset/", bank_api.Reset.as_view(), name="api-reset"),
-    path("health/live/", login_not_required(health.Live.as_view()), name="api-live"),
-    path("health/ready/", login_not_required(health.Ready.as_view()), name="api-ready"),
+    path("health/live/", open_to_all(health.Live.as_view()), name="api-live"),
+    path("health/ready/", open_to_all(health.Ready.as_view()), name="api-ready"),
     path("metrics/", health.Metrics.as_view(), name="api-metrics"),
 ]

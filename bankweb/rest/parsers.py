@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import math
+from typing import Any, Final
 
 import msgspec
 from django.conf import settings
@@ -14,6 +16,7 @@ from rest_framework.parsers import BaseParser
 from bankweb.rest.problems import Problem
 
 MEDIA_TYPE = "application/json"
+DIGITS_MAX: Final = 400
 
 
 def read_json(request: HttpRequest) -> Any:
@@ -56,10 +59,21 @@ def decode(data: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(data)
+    except msgspec.ValidationError:
+        # JSON, but a number that fits nothing: decoded again so that whoever checks can name its field.
+        return json.loads(data, parse_int=_integer, parse_constant=_constant)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("malformed", f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise Problem("malformed", "the body is nested too deeply") from error
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) < DIGITS_MAX else math.inf
+
+
+def _constant(word: str) -> None:
+    raise Problem("malformed", f"the body is not JSON: {word}")
 
 
 class StrictJsonParser(BaseParser):

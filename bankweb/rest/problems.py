@@ -117,6 +117,8 @@ def to_response(problem: Problem) -> HttpResponse:
         response["Retry-After"] = str(RETRY_AFTER_S)
     for name, value in problem.headers.items():
         response[name] = value
+    # Django would log each answer of 5xx as an error; a busy bank is none of the site's.
+    response._has_been_logged = True
     return response
 
 

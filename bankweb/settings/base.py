@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "bankweb.identity",
     "bankweb.orchestration",
     "bankweb.ledger",
+    "bankweb.benchmarks",
     "bankweb.observatory",
 ]
 
@@ -113,7 +114,6 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
 # --- who may do what -----------------------------------------------------------------------------

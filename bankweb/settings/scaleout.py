@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from bankweb.settings.base import *  # noqa: F403
+from bankweb.settings.base import BASE_DIR
 
 _database = urlsplit(os.environ.get("PAXOS_BANK_DATABASE", ""))
 if _database.scheme not in ("postgres", "postgresql") or not _database.path.strip("/"):
@@ -37,4 +38,5 @@ CSRF_COOKIE_SECURE = True
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("PAXOS_BANK_ORIGINS", "").split(",") if origin]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 365 * 24 * 3600
+STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = False

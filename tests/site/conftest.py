@@ -1,0 +1,68 @@
+"""The site under test: a small topology, fakes for the bank and its workers (tests/conftest.py names the folder)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus import topology_file
+from tests.site.fakes import FakeBank, FakeWorker, Site
+
+
+@pytest.fixture
+def bank() -> FakeBank:
+    return FakeBank(accounts=60, balance=10)
+
+
+@pytest.fixture
+def small_topology(tmp_path: Path, settings: Any) -> AsyncIterator[None]:
+    """Two clusters of three nodes, accounts 1..60 with 10 each."""
+    from bankweb.orchestration.bank import topology
+
+    path = tmp_path / "topology.yaml"
+    text = topology_file.dump(topology_file.generate(clusters=2, nodes=3, accounts=60, balance=10))
+    path.write_text(text, encoding="utf-8")
+    settings.BANK_TOPOLOGY = str(path)
+    settings.BANK_SECRET = "the-secret"
+    settings.BANK_TOKEN = "the-token"
+    topology.cache_clear()
+    yield
+    topology.cache_clear()
+
+
+@pytest.fixture
+async def site(
+    transactional_db: None, small_topology: None, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Site]:
+    """The whole ASGI application on an empty database, its bank a fake."""
+    from bankweb import store
+    from bankweb.ledger import gateway
+    from bankweb.observatory import live
+    from bankweb.orchestration import faults, hub, processes
+
+    hub.forget()
+    live.forget()
+    processes.forget()
+    monkeypatch.setattr(gateway, "client_factory", lambda: bank)
+    from bankweb import asgi
+
+    live.live()
+    yield Site(asgi.application)
+    await gateway.close()
+    faults.forget_links()
+    store.close()
+
+
+@pytest.fixture
+async def workers(site: Site) -> AsyncIterator[dict[int, FakeWorker]]:
+    """Six workers, all connected and heard; 1 and 4 lead."""
+    found = {node: FakeWorker(site.application, node, leader=1 if node < 4 else 4) for node in range(1, 7)}
+    for worker in found.values():
+        await worker.connect()
+        await worker.report()
+    yield found
+    for worker in found.values():
+        await worker.close()

@@ -1,0 +1,200 @@
+"""The live socket: key, frames, gaps, what workers are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from channels.testing import WebsocketCommunicator
+
+from consensus.trace import fold
+from tests.site.fakes import FakeWorker, Site, until
+
+
+async def _open(site: Site) -> WebsocketCommunicator:
+    if not site.cookies:
+        await site.sign_in()
+    socket = site.live()
+    assert (await socket.connect())[0]
+    return socket
+
+
+async def _next(socket: WebsocketCommunicator, kind: str | None = None) -> dict[str, Any]:
+    """The next message; empty frames that only say "still here" are passed over."""
+    while True:
+        message = json.loads(await socket.receive_from(10))
+        if message["type"] == "frame" and not message["events"] and not message["dropped"]:
+            continue
+        assert kind in (None, message["type"]), message
+        return message
+
+
+def _leader_event(round_: int) -> dict[str, Any]:
+    return {"k": "paxos.leader", "n": 1, "ts": 1_000, "b": [round_, 1], "leader": 1, "w": 0}
+
+
+async def test_the_first_message_is_the_key_of_now(site: Site, workers: dict[int, FakeWorker]) -> None:
+    from bankweb.orchestration.hub import hub
+
+    await until(lambda: all(view.reports for view in hub().nodes.values()))
+    socket = await _open(site)
+    key = await _next(socket, "key")
+    assert key["run"].startswith("live-")
+    assert key["q"] == key["state"]["q"] > 0
+    assert key["state"]["clusters"]["1"]["leader"] == 1
+    assert key["state"]["nodes"]["5"]["applied"] == 7
+    assert key["state"]["nodes"]["5"]["up"] == "up"
+    await socket.disconnect()
+
+
+async def test_key_and_frames_fold_to_the_state_of_the_hub(
+    site: Site, workers: dict[int, FakeWorker]
+) -> None:
+    from bankweb.observatory.live import live
+
+    socket = await _open(site)
+    state = (await _next(socket, "key"))["state"]
+    await workers[1].report(_leader_event(5), {"k": "paxos.applied", "n": 1, "ts": 1_001, "s": 40})
+    workers[2].state = "failed"
+    await workers[2].report()
+    await workers[3].close()
+    numbers: list[int] = []
+    while state["nodes"]["3"]["up"] != "down" or state["nodes"]["2"]["up"] != "failed":
+        frame = await _next(socket, "frame")
+        numbers += [event["q"] for event in frame["events"]]
+        state = fold.fold_all(state, frame["events"])
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert state == json.loads(json.dumps(live().state))
+    assert state["clusters"]["1"]["ballot"] == [5, 1]
+    assert state["nodes"]["1"]["applied"] == 40
+    await socket.disconnect()
+
+
+async def test_browsers_get_the_same_bytes(site: Site, workers: dict[int, FakeWorker]) -> None:
+    first, second = await _open(site), await _open(site)
+    await _next(first, "key")
+    await _next(second, "key")
+    await workers[1].report(_leader_event(6))
+    assert await _next(first, "frame") == await _next(second, "frame")
+    await first.disconnect()
+    await second.disconnect()
+
+
+async def test_workers_report_more_only_while_somebody_looks(
+    site: Site, workers: dict[int, FakeWorker]
+) -> None:
+    await until(lambda: workers[1].heard("watch"))
+    first = await _open(site)
+    await until(lambda: workers[1].heard("watch")[-1] == {"hz": 10.0, "level": 1})
+    second = await _open(site)
+    await second.send_to(text_data='{"type":"watch","level":2}')
+    await until(lambda: workers[6].heard("watch")[-1] == {"hz": 10.0, "level": 2})
+    await second.disconnect()
+    await until(lambda: workers[1].heard("watch")[-1] == {"hz": 10.0, "level": 1})
+    await first.disconnect()
+    await until(lambda: workers[1].heard("watch")[-1] == {"hz": 1.0, "level": 0})
+    assert len(workers[1].heard("watch")) == 5
+
+
+async def test_a_browser_that_stops_acknowledging_gets_a_gap_and_a_key(
+    site: Site, workers: dict[int, FakeWorker]
+) -> None:
+    from bankweb.observatory.live import FRAMES_AHEAD_MAX, QUEUE_FRAMES_MAX, live
+
+    socket = await _open(site)
+    await _next(socket, "key")
+    hub = live()
+    await socket.send_to(text_data='{"type":"ack","f":0}')
+    [browser] = hub._browsers
+    await until(lambda: browser._acked == 0)
+    last = hub.frame_number
+    for number in range(FRAMES_AHEAD_MAX + QUEUE_FRAMES_MAX + 20):
+        hub.happened({"k": "mark", "text": str(number)})
+        hub.tick()
+        await asyncio.sleep(0)
+    got = []
+    while not await socket.receive_nothing(0.05, 0.01):
+        got.append(await _next(socket, "frame"))
+    assert [frame["f"] for frame in got] == list(range(last + 1, last + 1 + len(got)))
+    assert len(got) <= FRAMES_AHEAD_MAX
+    await socket.send_to(text_data=json.dumps({"type": "ack", "f": got[-1]["f"]}))
+    gap = await _next(socket, "gap")
+    key = await _next(socket, "key")
+    assert gap["from"] == got[-1]["events"][-1]["q"] + 1
+    assert gap["to"] == key["q"]
+    hub.happened({"k": "mark", "text": "after"})
+    hub.tick()
+    after = await _next(socket, "frame")
+    assert after["events"][0]["q"] == key["q"] + 1
+    await socket.disconnect()
+
+
+async def test_what_is_too_much_for_a_frame_is_counted(site: Site, workers: dict[int, FakeWorker]) -> None:
+    from bankweb.observatory.live import EVENTS_PER_FRAME_MAX, live
+
+    socket = await _open(site)
+    await _next(socket, "key")
+    for number in range(EVENTS_PER_FRAME_MAX + 5):
+        live().happened({"k": "mark", "text": str(number)})
+    await workers[1].report(dropped=7)
+    seen = dropped = 0
+    while seen < EVENTS_PER_FRAME_MAX or dropped < 12:
+        frame = await _next(socket, "frame")
+        seen += sum(event["k"] == "mark" for event in frame["events"])
+        dropped += frame["dropped"]
+    assert (seen, dropped) == (EVENTS_PER_FRAME_MAX, 12)
+    await socket.disconnect()
+
+
+async def test_an_event_that_is_none_is_left_out(site: Site, workers: dict[int, FakeWorker]) -> None:
+    socket = await _open(site)
+    await _next(socket, "key")
+    await workers[1].report({"k": "paxos.leader", "n": 1, "ts": 5}, _leader_event(7))
+    frame = await _next(socket, "frame")
+    while not any(event["k"] == "paxos.leader" for event in frame["events"]):
+        frame = await _next(socket, "frame")
+    assert [event["b"] for event in frame["events"] if event["k"] == "paxos.leader"] == [[7, 1]]
+    assert frame["dropped"] == 1
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[]", '{"type":"ack","f":-1}', '{"type":"ack"}', '{"type":"watch","level":3}', " " * 1_001]
+)
+async def test_other_messages_close_the_connection(site: Site, text: str) -> None:
+    socket = await _open(site)
+    await _next(socket, "key")
+    await socket.send_to(text_data=text)
+    output = await socket.receive_output(5)
+    while output["type"] != "websocket.close":
+        output = await socket.receive_output(5)
+    assert output["code"] == 4400
+    await socket.disconnect()
+
+
+async def test_who_is_not_signed_in_is_told_so(site: Site) -> None:
+    socket = site.live()
+    await socket.connect()
+    assert (await socket.receive_output(5))["code"] == 4401
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "", "null", "http://localhost:9999"])
+async def test_a_foreign_page_is_not_let_in(site: Site, origin: str) -> None:
+    await site.sign_in()
+    connected, _ = await site.live(origin=origin).connect()
+    assert not connected
+
+
+async def test_a_script_may_watch_with_the_token(site: Site) -> None:
+    socket = site.live(origin="", authorization="Token the-token")
+    assert (await socket.connect())[0]
+    await _next(socket, "key")
+    await socket.disconnect()
+
+
+async def test_other_websocket_addresses_do_not_exist(site: Site) -> None:
+    socket = WebsocketCommunicator(site.application, "/ws/other/")
+    await socket.connect()
+    assert (await socket.receive_output(5))["code"] == 4404
