@@ -75,7 +75,9 @@ class Accounts(BankView):
 
 
 def _owners(first: AccountId, last: AccountId) -> list[Cluster]:
-    """Clusters that own accounts of a range, in the order of their ranges."""
+    """Clusters that own accounts of a range, in the order of their ranges; none of an empty range."""
+    if first > last:
+        return []
     owners = [cluster for cluster in topology().clusters if cluster.first_account <= cluster.last_account]
     owners = [
         cluster for cluster in owners if cluster.first_account <= last and cluster.last_account >= first

@@ -13,7 +13,15 @@ from consensus import codec
 from consensus.client.errors import ClientError, CrossClusterError
 from consensus.client.results import ReadValues, TxResult, from_outcome
 from consensus.messages.client import Level, Outcome
-from consensus.messages.control import PROTOCOL_VERSION, Command, CommandReply, Hello, Role, Telemetry, Welcome
+from consensus.messages.control import (
+    PROTOCOL_VERSION,
+    Command,
+    CommandReply,
+    Hello,
+    Role,
+    Telemetry,
+    Welcome,
+)
 from consensus.types import Ballot, TxId
 
 TIMEOUT_S = 10
@@ -81,7 +89,9 @@ class Site:
         """POST a form as the signed-in browser, with its CSRF token."""
         page = await self.get("/reset/", token=None)
         secret = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-        body = "&".join(f"{name}={value}" for name, value in {**fields, "csrfmiddlewaretoken": secret}.items())
+        body = "&".join(
+            f"{name}={value}" for name, value in {**fields, "csrfmiddlewaretoken": secret}.items()
+        )
         sent = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
         return await self.request("POST", path, body.encode(), sent, token=None)
 
@@ -143,7 +153,9 @@ class FakeBank:
         for account, delta in () if short else pairs:
             self.balances[account] += delta
             self.versions[account] += 1
-        seen = tuple(value for account, _ in pairs for value in (self.versions[account], self.balances[account]))
+        seen = tuple(
+            value for account, _ in pairs for value in (self.versions[account], self.balances[account])
+        )
         outcome = Outcome(int(short), len(self.stored) + 1, 0, Ballot(1, 1), seen)
         self.stored[tx_id] = outcome
         return outcome
@@ -216,7 +228,9 @@ class FakeWorker:
         self.node = node
         self.leader = leader
         self.commands: list[Command] = []
-        self.answers: dict[str, Any] = {name: {} for name in ("watch", "fail", "recover", "reset", "link", "heal")}
+        self.answers: dict[str, Any] = {
+            name: {} for name in ("watch", "fail", "recover", "reset", "link", "heal")
+        }
         self.silent: set[str] = set()
         headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {secret}".encode())]
         self.socket = WebsocketCommunicator(application, "/ws/worker/", headers)

@@ -113,7 +113,9 @@ async def test_a_foreign_unknown_field_is_repeated_in_ascii_only(site: Site) -> 
     assert answer.json["field"] == "\\xe4\\x00"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
 async def test_another_content_type_is_refused(site: Site, kind: str) -> None:
     answer = await site.post(URL, TRANSFER, headers={"content-type": kind})
     assert (answer.status, answer.json["field"]) == (415, "Content-Type")
@@ -320,7 +322,9 @@ async def test_bad_queries_are_refused(site: Site, query: str) -> None:
     assert (answer.status, answer.json["field"]) == (400, query.split("=")[0])
 
 
-@pytest.mark.parametrize("tx_id", ["x", "00-1", "f" * 32 + "-1", "f" * 32, "f" * 32 + "-" + "9" * 30, "%00", "é"])
+@pytest.mark.parametrize(
+    "tx_id", ["x", "00-1", "f" * 32 + "-1", "f" * 32, "f" * 32 + "-" + "9" * 30, "%00", "é"]
+)
 async def test_an_unknown_id_is_404_and_resolves_nothing(site: Site, bank: FakeBank, tx_id: str) -> None:
     answer = await site.get(f"{URL}{tx_id}/")
     assert answer.status == 404
@@ -363,7 +367,11 @@ async def test_batch_results_come_in_order(site: Site, bank: FakeBank) -> None:
     assert [str(n) in result["accounts"] for n, result in enumerate(results, 1)] == [True] * 24
     assert results[2]["reason"] == "insufficient_funds"
     one = await site.get(f"{URL}{results[7]['id']}/")
-    assert (one.json["outcome"], one.json["source"], one.json["id"]) == ("committed", "batch", results[7]["id"])
+    assert (one.json["outcome"], one.json["source"], one.json["id"]) == (
+        "committed",
+        "batch",
+        results[7]["id"],
+    )
 
 
 async def test_a_batch_may_be_named_items(site: Site) -> None:
