@@ -83,7 +83,13 @@ class Thaw(NamedTuple):
     """End of :class:`Freeze` (R): timers start anew, the node does not campaign at once."""
 
 
-Input = Receive | Requests | Disconnected | Persisted | Wake | CheckpointDone | Freeze | Thaw
+class Cut(NamedTuple):
+    """Begin audit cut ``number`` here (a leader logs it; the others hear of it by messages)."""
+
+    number: int
+
+
+Input = Receive | Requests | Disconnected | Persisted | Wake | CheckpointDone | Freeze | Thaw | Cut
 
 # --- outputs --------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from consensus.bank.audit import AuditReport, report
 from consensus.bank.rules import judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
@@ -15,6 +16,7 @@ from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPre
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import (
     Abort,
+    Audit,
     Batch,
     CrossPrepare,
     Decide,
@@ -33,6 +35,7 @@ from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, Ballot, Clust
 
 HASH_EVERY_SLOTS = 1_000
 HASHES_KEPT = 32
+AUDITS_KEPT = 8
 NO_NUMBER = -1
 """Stands for the session itself where a refusal is not about one transaction."""
 
@@ -57,6 +60,9 @@ class Machine:
     def __init__(self, state: BankState, own: ClusterId) -> None:
         self.state = state
         self.two_phase = TwoPhase(state, own)
+        self.own = own
+        self.audits: dict[int, AuditReport] = {}
+        """Reports of the last few cuts."""
         self.hashes: dict[Slot, bytes] = {}
         """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
 
@@ -206,6 +212,8 @@ class Machine:
             )
         elif isinstance(entry, NewView):
             self.state.add_view(slot, entry)
+        elif isinstance(entry, Audit):
+            self._audit(entry.number)
         elif isinstance(entry, EvictSessions):
             for session_id in entry.sessions:
                 if self.state.sessions.pop(session_id, None) is not None:
@@ -241,6 +249,15 @@ class Machine:
         elif isinstance(entry, Finish):
             rules.finish(entry)
         return index
+
+    def _audit(self, number: int) -> None:
+        """Make the cut, once: a later copy of the entry changes nothing."""
+        if number <= self.state.audit:
+            return
+        self.state.audit = number
+        self.audits[number] = report(self.state, self.own, number)
+        if len(self.audits) > AUDITS_KEPT:
+            del self.audits[next(iter(self.audits))]
 
     def _open(self, slot: Slot, session_id: SessionId) -> Applied:
         sessions = self.state.sessions

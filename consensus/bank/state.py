@@ -19,6 +19,8 @@ from consensus.messages.rows import Row
 from consensus.types import AccountId, SessionId, Slot
 
 VIEWS_MAX: Final = 1_000
+META: Final = ("slot", "accounts_total", "epoch", "views_total", "audit")
+"""Numbers of the state that have a meta row each."""
 _ACCOUNT = Packing("<4q")
 _view_encoder = msgspec.msgpack.Encoder()
 _view_decoder = msgspec.msgpack.Decoder(NewView)
@@ -56,6 +58,8 @@ class BankState:
         self.sessions: dict[SessionId, Session] = {}
         self.views: deque[View] = deque(maxlen=VIEWS_MAX)
         self.views_total = 0
+        self.audit = 0
+        """Number of the last audit cut."""
         self.cross = CrossState()
         # Changed since the hash was last brought up to date …
         self.touched_accounts: set[AccountId] = set()
@@ -120,12 +124,7 @@ class BankState:
         return b"".join([_ACCOUNT.pack(a.id, a.balance, a.version, a.epoch) for a in held]) or None
 
     def _meta(self) -> list[tuple[str, int]]:
-        return [
-            ("slot", self.slot),
-            ("accounts_total", self.accounts_total),
-            ("epoch", self.epoch),
-            ("views_total", self.views_total),
-        ]
+        return [(name, getattr(self, name)) for name in META]
 
     def add_view(self, slot: Slot, body: NewView) -> None:
         """Remember a NEW-VIEW; the oldest is dropped above :data:`VIEWS_MAX`."""
@@ -160,13 +159,14 @@ class BankState:
             except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
                 raise StateError(f"row {row.table}[{row.key!r}] is damaged: {error}") from error
         try:
-            slot, total, epoch, views = (meta[k] for k in ("slot", "accounts_total", "epoch", "views_total"))
+            for name in META:
+                number = meta[name]
+                if not isinstance(number, int):
+                    raise StateError(f"the meta row {name} is not a number")
+                setattr(state, name, number)
             named = meta["hash"]
         except KeyError as error:
             raise StateError(f"the meta row {error} is missing") from error
-        if not (isinstance(slot, int) and isinstance(total, int) and isinstance(epoch, int) and isinstance(views, int)):
-            raise StateError("a meta row is not a number")
-        state.slot, state.accounts_total, state.epoch, state.views_total = slot, total, epoch, views
         state.views = deque(sorted(state.views, key=lambda view: view.number), maxlen=VIEWS_MAX)
         state.touched_accounts.update(state.accounts)
         state.touched_sessions.update(state.sessions)

@@ -142,6 +142,12 @@ class Finish(Message, tag=11):
     rows: list[TxRow]
 
 
+class Audit(Message, tag=12):
+    """The cluster's part of consistent cut ``number``: what the state is at this slot."""
+
+    number: int
+
+
 Entry = (
     OpenSession
     | Transact
@@ -154,6 +160,7 @@ Entry = (
     | Decide
     | PartDecide
     | Finish
+    | Audit
 )
 
 

@@ -2,7 +2,8 @@
 
 ``at`` is a transaction's number among those of its coordinator: the slot of its prepare entry in the coordinator's log. A
 sender below ``finished_below`` has nothing open any more: every transaction numbered lower is decided and
-acknowledged by all its participants.
+acknowledged by all its participants. ``audit`` is the number of the sender group's last audit cut: a group that has not
+made that cut yet makes it before it takes the message.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class TxPrepare(Message, tag=40):
     coordinator: ClusterId
     finished_below: Slot
     rows: list[PrepareRow]
+    audit: int = 0
 
 
 class VoteRow(Message):
@@ -50,6 +52,7 @@ class VoteRow(Message):
 class TxVote(Message, tag=41):
     participant: ClusterId
     rows: list[VoteRow]
+    audit: int = 0
 
 
 class DecisionRow(Message):
@@ -65,6 +68,7 @@ class TxDecision(Message, tag=42):
     coordinator: ClusterId
     finished_below: Slot
     rows: list[DecisionRow]
+    audit: int = 0
 
 
 class TxRow(Message):
@@ -78,6 +82,7 @@ class TxAck(Message, tag=43):
 
     participant: ClusterId
     rows: list[TxRow]
+    audit: int = 0
 
 
 class TxResolve(Message, tag=44):
@@ -85,6 +90,7 @@ class TxResolve(Message, tag=44):
 
     participant: ClusterId
     rows: list[TxRow]
+    audit: int = 0
 
 
 class TxPending(Message, tag=45):
@@ -92,6 +98,7 @@ class TxPending(Message, tag=45):
 
     coordinator: ClusterId
     rows: list[TxRow]
+    audit: int = 0
 
 
 TxnMessage = TxPrepare | TxVote | TxDecision | TxAck | TxResolve | TxPending

@@ -241,6 +241,8 @@ class CrossDispatch:
         r = self._r
         if r.established:
             r.groups.heard(cluster, sender)
+            if message.audit > r.machine.state.audit:
+                r.queue.cut(message.audit)
             return True
         leader = r.acceptor.leader
         if leader and leader != r.ctx.me and sender not in r.ctx.others:
@@ -295,6 +297,6 @@ class CrossDispatch:
         own = r.ctx.cluster.id
         below = state.cross.own_finished_below(state.slot + 1)
         if decisions:
-            r.groups.send(message.participant, TxDecision(own, below, decisions))
+            r.groups.send(message.participant, TxDecision(own, below, decisions, state.audit))
         if pending:
-            r.groups.send(message.participant, TxPending(own, pending))
+            r.groups.send(message.participant, TxPending(own, pending, state.audit))

@@ -14,6 +14,7 @@ from consensus.bank.machine import Machine
 from consensus.codec import encode_batch
 from consensus.effects import (
     CheckpointDone,
+    Cut,
     Disconnected,
     Freeze,
     Input,
@@ -114,6 +115,7 @@ class Replica:
             CheckpointDone: self._checkpoint_done,
             Freeze: self._freeze,
             Thaw: self._thaw,
+            Cut: self._cut,
         }
 
     # --- the door --------------------------------------------------------------------
@@ -447,6 +449,10 @@ class Replica:
     def _refuse_all(self, requests: Requests) -> None:
         for message in requests.messages:
             self._refuse(requests.connection, message)
+
+    def _cut(self, input: Cut) -> None:
+        if self.established and input.number > self.machine.state.audit:
+            self.queue.cut(input.number)
 
     def _disconnected(self, input: Disconnected) -> None:
         self._clients.discard(input.connection)

@@ -211,12 +211,13 @@ class Coordinator:
             return
         below = self._state().cross.own_finished_below(self._state().slot + 1)
         own = self._ctx.cluster.id
+        audit = self._state().audit
         for (cluster, everyone), rows in self._prepares.items():
             for i in range(0, len(rows), ROWS_MAX):
-                self._groups.send(cluster, TxPrepare(own, below, rows[i : i + ROWS_MAX]), everyone)
+                self._groups.send(cluster, TxPrepare(own, below, rows[i : i + ROWS_MAX], audit), everyone)
         for (cluster, everyone), decisions in self._decisions.items():
             for i in range(0, len(decisions), ROWS_MAX):
-                self._groups.send(cluster, TxDecision(own, below, decisions[i : i + ROWS_MAX]), everyone)
+                self._groups.send(cluster, TxDecision(own, below, decisions[i : i + ROWS_MAX], audit), everyone)
         self._prepares = {}
         self._decisions = {}
 

@@ -197,15 +197,16 @@ class Participant:
     def flush(self) -> None:
         """Send what gathered in this step."""
         own = self._ctx.cluster.id
+        audit = self._state().audit
         for coordinator, votes in self._votes.items():
             for i in range(0, len(votes), ROWS_MAX):
-                self._groups.send(coordinator, TxVote(own, votes[i : i + ROWS_MAX]))
+                self._groups.send(coordinator, TxVote(own, votes[i : i + ROWS_MAX], audit))
         for coordinator, acks in self._acks.items():
             for i in range(0, len(acks), ROWS_MAX):
-                self._groups.send(coordinator, TxAck(own, acks[i : i + ROWS_MAX]))
+                self._groups.send(coordinator, TxAck(own, acks[i : i + ROWS_MAX], audit))
         for coordinator, asks in self._asks.items():
             for i in range(0, len(asks), ROWS_MAX):
-                self._groups.send(coordinator, TxResolve(own, asks[i : i + ROWS_MAX]), everyone=True)
+                self._groups.send(coordinator, TxResolve(own, asks[i : i + ROWS_MAX], audit), everyone=True)
         if self._votes:
             self._votes = {}
         if self._acks:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final
 
 from consensus.messages.entries import (
+    Audit,
     CrossItem,
     CrossPrepare,
     Decide,
@@ -77,6 +78,7 @@ class ProposalQueue:
         self._finishes: deque[TxRow] = deque()
         self._control: deque[Entry] = deque()
         self._finished_below: dict[ClusterId, Slot] = {}
+        self._audit = 0
 
     # --- adding --------------------------------------------------------------------
 
@@ -126,12 +128,16 @@ class ProposalQueue:
         if at > self._finished_below.get(coordinator, 0):
             self._finished_below[coordinator] = at
 
+    def cut(self, number: int) -> None:
+        """Make audit cut ``number`` before anything else that waits."""
+        self._audit = max(self._audit, number)
+
     # --- taking --------------------------------------------------------------------
 
     @property
     def pending(self) -> bool:
         """Whether something waits that deserves a slot."""
-        return bool(self.queued or self._control)
+        return bool(self.queued or self._control or self._audit)
 
     @property
     def finishes(self) -> int:
@@ -149,6 +155,9 @@ class ProposalQueue:
         """Take the entries of the next slot, within the limits of a batch."""
         room = Room(self._limits)
         entries: list[Entry] = []
+        if self._audit:
+            entries.append(Audit(self._audit))
+            self._audit = 0
         self._take_decisions(room, entries)
         groups = self._take_groups(room, entries)
         self._take_prepares(room, entries)
@@ -224,6 +233,7 @@ class ProposalQueue:
         ):  # fmt: skip
             queue.clear()
         self._finished_below.clear()
+        self._audit = 0
         self.queued = 0
         self.oldest_us = 0
         return lost
