@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 
 from consensus.cluster.ports import free_ports
 from consensus.workload.floor_node import ACCOUNTS, M_READS, M_TRANSFERS, decode, encoder
+from consensus.workload.generator import LoadError
 
 START_TIMEOUT_S: Final = 30.0
 
@@ -152,7 +153,7 @@ async def run_floor(options: FloorOptions) -> FloorResult:
     count = options.clusters * options.nodes
     connections = options.connections or min(options.clusters, options.clients)
     if not 1 <= connections <= options.clients:
-        raise ValueError(f"connections: {connections} sockets cannot share {options.clients} clients")
+        raise LoadError(f"connections: {connections} sockets cannot share {options.clients} clients")
     ports = free_ports(count)
     with tempfile.TemporaryDirectory(prefix="floor-", dir=options.folder or None) as folder:
         nodes: list[asyncio.subprocess.Process] = []

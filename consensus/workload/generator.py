@@ -8,6 +8,10 @@ from consensus.topology import Cluster
 from consensus.types import AccountId
 
 
+class LoadError(ValueError):
+    """The load asked for makes no sense; the text names what is wrong."""
+
+
 class Generator:
     """Draws transfers and reads among the accounts of one cluster, from a seed.
 
@@ -18,14 +22,14 @@ class Generator:
         amount_max: transfers move 1 to this many units.
 
     Raises:
-        ValueError: the cluster has fewer than two accounts.
+        LoadError: the cluster has fewer than two accounts.
     """
 
     def __init__(self, cluster: Cluster, seed: int, *, read_pct: float = 0.0, amount_max: int = 10) -> None:
         self._first = cluster.first_account
         self._count = cluster.last_account - cluster.first_account + 1
         if self._count < 2:
-            raise ValueError(f"cluster {cluster.id} has {max(self._count, 0)} accounts; a transfer needs two")
+            raise LoadError(f"cluster {cluster.id} has {max(self._count, 0)} accounts; a transfer needs two")
         self._draw = random.Random(f"{seed}/{cluster.id}").random
         self._read_share = read_pct / 100
         self._amount_max = amount_max

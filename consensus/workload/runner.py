@@ -14,7 +14,7 @@ from consensus.client.results import ReadValues, TxResult
 from consensus.topology import Topology
 from consensus.types import ClusterId
 from consensus.workload.audit import audit
-from consensus.workload.generator import Generator
+from consensus.workload.generator import Generator, LoadError
 from consensus.workload.tally import Tally
 
 CLIENTS_MAX: Final = 10_000
@@ -45,7 +45,7 @@ class BenchOptions(msgspec.Struct, frozen=True):
     seed: int = 1
 
     def check(self) -> None:
-        """Raise ValueError naming the first option that makes no sense."""
+        """Raise LoadError naming the first option that makes no sense."""
         limits: tuple[tuple[str, float, float, float], ...] = (
             ("clients", self.clients, 1, CLIENTS_MAX),
             ("connections", self.connections, 0, self.clients),
@@ -56,7 +56,7 @@ class BenchOptions(msgspec.Struct, frozen=True):
         )
         for name, value, least, most in limits:
             if not least <= value <= most:
-                raise ValueError(f"{name}: must be {least:g} to {most:g}, not {value:g}")
+                raise LoadError(f"{name}: must be {least:g} to {most:g}, not {value:g}")
 
 
 class _Stream:
@@ -136,7 +136,7 @@ async def run_bench(topology: Topology, secret: str, options: BenchOptions) -> d
         The figures of CONTRACT ``bench`` without ``parameters``.
 
     Raises:
-        ValueError: an option makes no sense.
+        LoadError: an option makes no sense.
         TimeoutError: a cluster did not open a session in time.
     """
     options.check()

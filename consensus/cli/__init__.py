@@ -1,0 +1,1 @@
+"""What the commands of manage.py share: arguments, private banks, output, the shell."""

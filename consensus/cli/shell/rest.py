@@ -1,0 +1,157 @@
+"""The shell's way through a site: its REST interface, over the standard library's HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import secrets
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from consensus.cli.shell.local import log_entry
+from consensus.cli.shell.teller import (
+    Balance,
+    ClusterViews,
+    LogEntry,
+    NodeAccounts,
+    Replica,
+    TellerError,
+    Transfer,
+)
+from consensus.testset.parser import TestSet
+from consensus.testset.report import SetReport
+from consensus.types import AccountId, NodeId
+
+TIMEOUT_S: Final = 30.0
+BODY_BYTES_MAX: Final = 16 << 20
+PAGE: Final = 1_000
+
+
+class SiteTeller:
+    """A bank behind a site.
+
+    Args:
+        url: where the site is, for example ``http://127.0.0.1:8000``; a ``?token=`` in it counts.
+        token: what REST asks for.
+
+    Raises:
+        TellerError: the address is not one.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise TellerError(f"--site expects http://host:port, not {url!r:.80}")
+        for word in parts.query.split("&"):
+            name, _, value = word.partition("=")
+            if name == "token" and not token:
+                token = value
+        self._parts = parts
+        self._token = token
+        self.title = f"bank behind {parts.scheme}://{parts.netloc}"
+
+    async def transfer(self, sender: AccountId, receiver: AccountId, amount: int) -> Transfer:
+        order = {"sender": sender, "receiver": receiver, "amount": amount}
+        # The key makes a repeated request harmless; the site answers with the stored outcome.
+        body = await self._ask("POST", "transactions/", order, {"Idempotency-Key": secrets.token_hex(16)})
+        return Transfer(
+            body["id"],
+            body["outcome"],
+            body["reason"],
+            body["positions"],
+            body["accounts"],
+            body["latency_ms"],
+        )
+
+    async def balance(self, account: AccountId) -> Balance:
+        body = await self._ask("GET", f"accounts/{account}/")
+        return Balance(
+            account, body["balance"], body["version"], body["position"]["slot"], body["latency_ms"]
+        )
+
+    async def replicas(self, account: AccountId) -> list[Replica]:
+        body = await self._ask("GET", f"accounts/{account}/replicas/")
+        return [
+            Replica(row["node"], row["state"], row["balance"], row["version"]) for row in body["replicas"]
+        ]
+
+    async def database(self) -> list[NodeAccounts]:
+        found = []
+        for row in (await self._ask("GET", "nodes/"))["results"]:
+            node = row["id"]
+            try:
+                body = await self._ask("GET", f"nodes/{node}/db/?limit={PAGE}")
+            except TellerError:
+                continue  # a node that is down has nothing to show
+            accounts = [(each["id"], each["balance"], each["version"]) for each in body["results"]]
+            found.append(NodeAccounts(node, body["applied"], accounts, body["next"] is not None))
+        return found
+
+    async def views(self) -> list[ClusterViews]:
+        rows = (await self._ask("GET", "views/"))["results"]
+        return [ClusterViews(row["cluster"], row["leader"] or 0, row["views"], row["nodes"]) for row in rows]
+
+    async def log(self, node: NodeId, limit: int) -> list[LogEntry]:
+        status = await self._ask("GET", f"nodes/{node}/")
+        after = max(0, int(status["slots"]["applied"] or 0) - limit)
+        body = await self._ask("GET", f"nodes/{node}/log/?after={after}&limit={min(limit, PAGE)}")
+        return [log_entry(entry) for entry in body["results"]]
+
+    async def performance(self) -> list[dict[str, Any]]:
+        figures: list[dict[str, Any]] = (await self._ask("GET", "performance/"))["clusters"]
+        return figures
+
+    async def fail(self, node: NodeId) -> None:
+        await self._ask("POST", f"nodes/{node}/fail/")
+
+    async def recover(self, node: NodeId) -> None:
+        await self._ask("POST", f"nodes/{node}/recover/")
+
+    async def flush(self) -> None:
+        await self._ask("POST", "reset/")
+
+    async def run_set(self, test_set: TestSet) -> SetReport:
+        raise TellerError(
+            "test sets through a site are not supported yet; start the shell without --site to run them"
+        )
+
+    async def _ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        try:
+            return await asyncio.to_thread(self._request, method, path, body, headers or {})
+        except (OSError, http.client.HTTPException) as error:
+            raise TellerError(f"{self._parts.netloc} cannot be reached: {error}") from error
+
+    def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(str(self._parts.hostname), self._parts.port, timeout=TIMEOUT_S)
+        try:
+            sent = {"Accept": "application/json", **headers}
+            if self._token:
+                sent["Authorization"] = f"Token {self._token}"
+            data = None
+            if body is not None:
+                data = json.dumps(body).encode()
+                sent["Content-Type"] = "application/json"
+            connection.request(method, f"/api/{path}", data, sent)
+            answer = connection.getresponse()
+            return _document(answer.status, answer.read(BODY_BYTES_MAX))
+        finally:
+            connection.close()
+
+
+def _document(status: int, data: bytes) -> dict[str, Any]:
+    """The body of an answer; a problem document becomes an error."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise TellerError(f"the site answered {status} with something that is not a JSON object")
+    if status >= 400:
+        detail = document.get("detail") or document.get("title") or "no reason given"
+        hint = "; give --token or set PAXOS_BANK_TOKEN" if status == 401 else ""
+        raise TellerError(f"{detail}{hint}")
+    return document

@@ -1,0 +1,106 @@
+"""What the shell asks of a bank, whichever way it is reached."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from consensus.testset.parser import TestSet
+from consensus.testset.report import SetReport
+from consensus.types import AccountId, NodeId
+
+
+class TellerError(Exception):
+    """The bank did not do it; the text says why, in one sentence."""
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """How a transfer ended: the body of CONTRACT ``transactions/``, as far as the shell shows it."""
+
+    id: str
+    outcome: str
+    reason: str | None
+    positions: list[dict[str, Any]]
+    accounts: dict[str, dict[str, int]]
+    latency_ms: float
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """A linearizable read of one account."""
+
+    account: AccountId
+    balance: int
+    version: int
+    slot: int
+    latency_ms: float
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """What one node holds of an account; ``balance`` None where the node did not answer."""
+
+    node: NodeId
+    state: str
+    balance: int | None
+    version: int | None
+
+
+class NodeAccounts(msgspec.Struct, frozen=True):
+    """Accounts of one node that changed since the reset: (id, balance, version).
+
+    ``more``: there are further ones.
+    """
+
+    node: NodeId
+    applied: int
+    accounts: list[tuple[int, int, int]]
+    more: bool
+
+
+class ClusterViews(msgspec.Struct, frozen=True):
+    """NEW-VIEWs of one cluster since the reset, and where its nodes stand."""
+
+    cluster: int
+    leader: NodeId
+    views: list[dict[str, Any]]
+    nodes: list[dict[str, Any]]
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """A slot as one node holds it."""
+
+    slot: int
+    ballot: tuple[int, int]
+    state: str
+    summary: str
+
+
+class Teller(Protocol):
+    """A bank. Everything may raise :class:`TellerError`."""
+
+    title: str
+
+    async def transfer(self, sender: AccountId, receiver: AccountId, amount: int) -> Transfer: ...
+
+    async def balance(self, account: AccountId) -> Balance: ...
+
+    async def replicas(self, account: AccountId) -> list[Replica]: ...
+
+    async def database(self) -> list[NodeAccounts]: ...
+
+    async def views(self) -> list[ClusterViews]: ...
+
+    async def log(self, node: NodeId, limit: int) -> list[LogEntry]:
+        """The last ``limit`` slots of a node's log."""
+
+    async def performance(self) -> list[dict[str, Any]]:
+        """Per cluster: ``cluster``, ``leader`` and the figures of its leader."""
+
+    async def fail(self, node: NodeId) -> None: ...
+
+    async def recover(self, node: NodeId) -> None: ...
+
+    async def flush(self) -> None:
+        """A new incarnation: every account at its initial balance, logs empty."""
+
+    async def run_set(self, test_set: TestSet) -> SetReport: ...
