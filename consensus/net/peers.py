@@ -64,6 +64,7 @@ class Peers:
         self._start = time.time_ns() // 1_000_000
         self._connections = 0
         self._wires: dict[NodeId, Wire] = {}
+        self._names: dict[NodeId, str] = {}
         self._dials = {node.id: self._dial(node, secret, queue_bytes_max) for node in others}
 
     def start(self) -> None:
@@ -75,8 +76,13 @@ class Peers:
             await dial.stop()
 
     @property
+    def connections(self) -> dict[NodeId, tuple[str, Wire]]:
+        """Connections that are up now, with their names."""
+        return {node: (self._names[node], wire) for node, wire in self._wires.items()}
+
+    @property
     def wires(self) -> dict[NodeId, Wire]:
-        """Connections that are up now."""
+        """Connections that are up now. Always the same dict."""
         return self._wires
 
     def send(self, to: NodeId, message: bytes) -> None:
@@ -117,6 +123,7 @@ class Peers:
             wire.flush()  # the hello is a frame of its own
             wire.on_dirty = self._owner.wire_dirty
             self._wires[node.id] = wire
+            self._names[node.id] = name
             self._owner.peer_connected(node.id, name, wire)
 
         def down(wire: Wire) -> None:

@@ -61,9 +61,6 @@ class ServerOwner(Protocol):
     def heard_incarnation(self, incarnation: int) -> None:
         """Another node lives in ``incarnation``."""
 
-    def peer_greeted(self, node: NodeId, name: str, wire: Wire) -> None:
-        """Messages of ``node`` come on ``wire`` from now on; ``name`` tells its connections apart."""
-
     def peer_frame(self, node: NodeId, incarnation: int, messages: list[Any]) -> None: ...
 
     def client_frame(self, connection: int, incarnation: int, messages: list[Any]) -> None: ...
@@ -87,7 +84,8 @@ class Server:
         queue_bytes_max: bound of what waits for one connection.
 
     Attributes:
-        clients: connections of clients, by number.
+        clients: connections of clients, by number. Always the same dict.
+        peers: connections that other nodes dialled, with the names they gave them.
         silent: a node that acts disconnected greets no peer and no client; they wait until this is over.
     """
 
@@ -102,6 +100,7 @@ class Server:
     ) -> None:
         assert secret, "a node does not listen without a secret"
         self.clients: dict[int, Wire] = {}
+        self.peers: dict[NodeId, tuple[str, Wire]] = {}
         self.silent = False
         self._me = me
         self._cluster = topology.cluster_by_node[me.id]
@@ -111,7 +110,6 @@ class Server:
         self._counters = counters
         self._queue_bytes_max = queue_bytes_max
         self._wires: set[Wire] = set()
-        self._peers: dict[NodeId, Wire] = {}
         self._deadlines: dict[Wire, asyncio.TimerHandle] = {}
         self._held: dict[Wire, Hello] = {}
         self._connections = 0
@@ -260,12 +258,11 @@ class Server:
             member = hello.node in self._cluster.members
             wire.allowed = _FROM_MEMBER if member else _FROM_OTHER_CLUSTER
             self._owner.heard_incarnation(hello.incarnation)
-            before = self._peers.get(hello.node)
+            before = self.peers.get(hello.node)
             if before is not None:
-                before.close(NORMAL, "there is a newer connection")
-            self._peers[hello.node] = wire
+                before[1].close(NORMAL, "there is a newer connection")
+            self.peers[hello.node] = (hello.name, wire)
             wire.on_frame = partial(self._owner.peer_frame, hello.node)
-            self._owner.peer_greeted(hello.node, hello.name, wire)
         elif role is Role.CLIENT:
             wire.allowed = _ALLOWED[role]
             self._connections += 1
@@ -303,9 +300,9 @@ class Server:
         deadline = self._deadlines.pop(wire, None)
         if deadline is not None:
             deadline.cancel()
-        for node, held in list(self._peers.items()):
+        for node, (_, held) in list(self.peers.items()):
             if held is wire:
-                del self._peers[node]
+                del self.peers[node]
         if wire.close_code in _MALFORMED:
             self._counters["frames_malformed"] += 1
         elif wire.close_code == OVERLOADED:

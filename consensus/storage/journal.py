@@ -151,9 +151,10 @@ class Journal:
     def close(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """Sync everything appended and stop the thread; False when the disk does not get done in time.
 
-        Callbacks may still come, but only for what was posted before.
+        No callback comes afterwards.
         """
         self.flush(self._flushed_us)
+        self._failed = True
         if self._dropper is not None:
             self._dropper.join(timeout_s)
         return self._writer.stop(timeout_s)

@@ -49,10 +49,6 @@ class Owner:
     def heard_incarnation(self, incarnation: int) -> None:
         self.note("incarnation", incarnation)
 
-    def peer_greeted(self, node: int, name: str, wire: Wire) -> None:
-        self.wires[f"peer {node}"] = wire
-        self.note("peer", node, name)
-
     def peer_connected(self, node: int, name: str, wire: Wire) -> None:
         self.wires[f"to {node}"] = wire
         self.note("connected", node)

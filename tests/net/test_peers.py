@@ -42,8 +42,7 @@ async def test_a_dialled_peer_is_greeted_and_heard() -> None:
         peers.send(1, NACK)
         peers.send_urgent(1, NACK)
         assert await node.owner.heard("peer frame") == [("peer frame", 2, 3, [Nack(Ballot(1, 1))] * 2)]
-        (_, dialler, name), *others = node.owner.of("peer")
-        assert (dialler, name.endswith(".1"), others) == (2, True, [])
+        assert [(node, name.endswith(".1")) for node, (name, _) in node.server.peers.items()] == [(2, True)]
         assert await owner.heard("incarnation") == [("incarnation", 3)]
 
 
@@ -58,11 +57,11 @@ async def test_a_message_for_nobody_is_dropped() -> None:
 async def test_a_lost_connection_is_dialled_again() -> None:
     async with station() as node, dialling(node.port) as (owner, peers, _):
         await owner.heard("connected")
-        await node.owner.heard("peer")
-        node.owner.wires["peer 2"].abort("gone")
+        await until(lambda: 2 in node.server.peers)
+        name, wire = node.server.peers[2]
+        wire.abort("gone")
         await owner.heard("connected", 2)
-        names = [name for _, _, name in await node.owner.heard("peer", 2)]
-        assert len(set(names)) == 2
+        await until(lambda: 2 in node.server.peers and node.server.peers[2][0] != name)
         peers.send(1, NACK)
         await node.owner.heard("peer frame")
 
@@ -84,7 +83,7 @@ async def test_a_peer_that_comes_later_is_found(caplog: pytest.LogCaptureFixture
 async def test_a_new_incarnation_stamps_frames_and_forgets_what_waited() -> None:
     async with station() as node, dialling(node.port) as (owner, peers, _):
         await owner.heard("connected")
-        await node.owner.heard("peer")
+        await until(lambda: 2 in node.server.peers)
         peers.send(1, NACK)
         peers.stamp(4)
         peers.send(1, codec.encode(Nack(Ballot(2, 1))))
@@ -94,8 +93,8 @@ async def test_a_new_incarnation_stamps_frames_and_forgets_what_waited() -> None
 async def test_a_peer_that_does_not_read_is_cut_off_and_dialled_again() -> None:
     async with station() as node, dialling(node.port) as (owner, peers, counters):
         await owner.heard("connected")
-        await node.owner.heard("peer")
-        transport = node.owner.wires["peer 2"]._transport
+        await until(lambda: 2 in node.server.peers)
+        transport = node.server.peers[2][1]._transport
         assert transport is not None
         transport.pause_reading()
         blob = codec.encode(Nack(Ballot(1, 1))) * 5_000

@@ -74,7 +74,7 @@ async def test_each_role_is_welcomed_and_heard() -> None:
         assert await node.owner.heard("client frame") == [("client frame", 1, 3, [WhoLeads()])]
         assert await node.owner.heard("operator frame") == [("operator frame", [Command(7, "status")])]
         assert node.owner.of("incarnation") == [("incarnation", 3)]
-        assert node.owner.of("peer") == [("peer", 2, "test")]
+        assert node.server.peers[2][0] == "test"
     await node.owner.heard("client lost")
     await node.owner.heard("operator lost")
 

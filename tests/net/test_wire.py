@@ -62,7 +62,7 @@ async def test_messages_of_one_turn_leave_as_one_frame_in_order() -> None:
         wire.send(codec.encode(Nack(Ballot(4, 1))))
         frames = await node.owner.heard("peer frame", 2)
         assert [frame[3] for frame in frames] == [nacks(1, 2, 3), nacks(4)]
-        assert (wire.sent, node.owner.wires["peer 2"].received) == (5, 5)
+        assert (wire.sent, node.server.peers[2][1].received) == (5, 5)
 
 
 async def test_what_is_sent_before_the_handshake_is_done_waits_for_it() -> None:
@@ -76,7 +76,8 @@ async def test_what_is_sent_before_the_handshake_is_done_waits_for_it() -> None:
         wire.send(HELLO)
         wire.flush()
         await asyncio.get_running_loop().create_connection(lambda: wire, "127.0.0.1", node.port)
-        assert await node.owner.heard("peer") == [("peer", 2, "first")]
+        await until(lambda: 2 in node.server.peers)
+        assert node.server.peers[2][0] == "first"
         wire.close()
 
 
@@ -165,7 +166,7 @@ async def test_closing_sends_what_waits_first() -> None:
 async def test_an_end_without_a_goodbye_is_told_once() -> None:
     async with station() as node:
         far, wire = await connected(node)
-        node.owner.wires["peer 2"].abort("gone")
+        node.server.peers[2][1].abort("gone")
         await until(lambda: bool(far.lost))
         wire.close()
         await asyncio.sleep(0)
@@ -198,7 +199,7 @@ async def test_messages_of_the_wrong_kind_end_a_dialled_connection() -> None:
     async with station() as node:
         far, wire = await connected(node)
         wire.allowed = frozenset((Welcome,))
-        node.owner.wires["peer 2"].send(codec.encode(WhoLeads()))
+        node.server.peers[2][1].send(codec.encode(WhoLeads()))
         await until(lambda: bool(far.lost))
         assert far.lost == ["closed with 4400 a message that this end may not send"]
 

@@ -1,0 +1,178 @@
+"""The commands of operators, and of the site: name → arguments → reply.
+
+Served also while the node is failed. Every reply is a JSON-like document; a refusal is
+``{"error": sentence}`` with ``ok`` false. The table is in docs/protocol.md, "Operator commands".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Protocol
+
+import msgspec
+
+from consensus import codec
+from consensus.messages.control import Command, CommandReply
+from consensus.net.wire import Wire
+from consensus.node.faults import LinkFault
+from consensus.replica import inspect
+from consensus.replica.door import Replica
+from consensus.types import NodeId
+
+DELAY_MS_MAX: Final = 60_000
+REPLY_BYTES_MAX: Final = codec.FRAME_BYTES_MAX - 1_024
+_log = logging.getLogger(__name__)
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CommandError(Exception):
+    """The command cannot be carried out; the text says why."""
+
+
+class Steered(Protocol):
+    """What commands act on."""
+
+    @property
+    def replica(self) -> Replica: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+    def fail(self) -> None: ...
+
+    def recover(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def reset(self, incarnation: int) -> None: ...
+
+    def set_link(self, to: NodeId, fault: LinkFault) -> None: ...
+
+    def heal(self) -> None: ...
+
+    def watch(self, wire: Wire, hz: float, level: int) -> None: ...
+
+    def counters(self, reset: bool) -> dict[str, float]: ...
+
+    def latency(self) -> dict[str, Any]: ...
+
+
+class _Args(msgspec.Struct, forbid_unknown_fields=True):
+    """No arguments."""
+
+
+class _Reset(_Args):
+    incarnation: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+
+
+class _Link(_Args):
+    to: NodeId
+    cut: bool = False
+    delay_ms: Annotated[float, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 0.0
+    loss: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class _Watch(_Args):
+    hz: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    level: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
+
+
+class _Accounts(_Args):
+    ids: Annotated[list[Count], msgspec.Meta(max_length=inspect.ACCOUNTS_MAX)] | None = None
+    after: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=inspect.ACCOUNTS_MAX)] = 1_000
+    changed: bool = False
+
+
+class _Summary(_Args, rename={"first": "from", "last": "to"}):
+    first: Count
+    last: Count
+
+
+class _Log(_Args):
+    after: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=inspect.LOG_MAX)] = 100
+
+
+class _Hash(_Args):
+    slot: Count = 0
+
+
+class _Counters(_Args):
+    reset: bool = False
+
+
+class Operators:
+    """Carries commands out and answers them on the wire they came on."""
+
+    def __init__(self, node: Steered) -> None:
+        self._node = node
+        self._commands: dict[str, tuple[type[_Args], Callable[[Any, Wire], Any]]] = {
+            "status": (_Args, lambda args, wire: node.status()),
+            "fail": (_Args, lambda args, wire: node.fail()),
+            "recover": (_Args, lambda args, wire: node.recover()),
+            "stop": (_Args, lambda args, wire: node.stop()),
+            "reset": (_Reset, lambda args, wire: node.reset(args.incarnation)),
+            "link": (_Link, self._link),
+            "heal": (_Args, lambda args, wire: node.heal()),
+            "watch": (_Watch, lambda args, wire: node.watch(wire, args.hz, args.level)),
+            "accounts": (_Accounts, self._accounts),
+            "summary": (
+                _Summary,
+                lambda args, wire: inspect.summary(node.replica, args.first, args.last),
+            ),
+            "log": (_Log, lambda args, wire: inspect.log(node.replica, args.after, args.limit)),
+            "views": (_Args, lambda args, wire: inspect.views(node.replica)),
+            "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
+            "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
+            "latency": (_Args, lambda args, wire: node.latency()),
+        }
+
+    def frame(self, wire: Wire, commands: list[Command]) -> None:
+        """Answer the commands of one frame."""
+        for command in commands:
+            reply = codec.encode(self._answer(wire, command))
+            if len(reply) > REPLY_BYTES_MAX:
+                reply = codec.encode(_refusal(command, "the answer is too large; ask for less of it"))
+            wire.send(reply)
+
+    def _answer(self, wire: Wire, command: Command) -> CommandReply:
+        known = self._commands.get(command.name)
+        if known is None:
+            return _refusal(command, f"there is no command {command.name[:40]!r}")
+        kind, carry_out = known
+        try:
+            args = msgspec.convert(command.args, kind)
+            body = self._fitting(carry_out, args, wire)
+        except msgspec.ValidationError as error:
+            return _refusal(command, f"{command.name}: {error}")
+        except CommandError as error:
+            return _refusal(command, str(error))
+        return CommandReply(command.id, True, {} if body is None else body)
+
+    def _fitting(self, carry_out: Callable[[Any, Wire], Any], args: _Args, wire: Wire) -> Any:
+        """The body, with fewer rows than asked for where that many do not fit a frame."""
+        body = carry_out(args, wire)
+        while isinstance(args, _Log | _Accounts) and args.limit > 1 and _size(body) > REPLY_BYTES_MAX:
+            args.limit //= 2
+            body = carry_out(args, wire)
+        if isinstance(body, dict) and isinstance(body.get("views"), list):
+            while len(body["views"]) > 1 and _size(body) > REPLY_BYTES_MAX:
+                body = {**body, "views": body["views"][len(body["views"]) // 2 :], "truncated": True}
+        return body
+
+    def _link(self, args: _Link, wire: Wire) -> None:
+        self._node.set_link(args.to, LinkFault(args.cut, args.delay_ms, args.loss))
+
+    def _accounts(self, args: _Accounts, wire: Wire) -> dict[str, Any]:
+        return inspect.accounts(self._node.replica, args.ids, args.after, args.limit, args.changed)
+
+
+def _refusal(command: Command, reason: str) -> CommandReply:
+    _log.info("refused a command: %s", reason)
+    return CommandReply(command.id, False, {"error": reason})
+
+
+def _size(body: Any) -> int:
+    return len(codec.encode(body)) + 32

@@ -1,0 +1,254 @@
+"""What a node tells those who watch it: status, trace events, exact counts per window.
+
+Without watchers nothing is recorded, counted or encoded. With them everything is bounded: events wait in a
+buffer per watcher, what does not fit is counted as dropped, and transactions are sampled by a hash of their
+id so that all nodes of a cluster pick the same ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from consensus import codec
+from consensus.effects import Event
+from consensus.messages import paxos, txn
+from consensus.messages.base import Message
+from consensus.messages.control import Telemetry as TelemetryMessage
+from consensus.net.wire import Wire
+from consensus.types import ClusterId, NodeId
+
+HZ_MAX: Final = 50.0
+BUFFER_EVENTS_MAX: Final = 2_000
+"""Events that wait for one watcher's next message."""
+MESSAGE_EVENTS_MAX: Final = 200
+"""Events in one telemetry message; about 40 KB."""
+WINDOW_MS: Final = 100
+SAMPLED_PER_S: Final = 20
+"""Transactions per second recorded in full; all of them while there are fewer."""
+_TOKENS_MAX: Final = 2 * SAMPLED_PER_S
+_NAMES: Final = {**paxos.TRACE_NAMES, **txn.TRACE_NAMES}
+_NAME_BY_TAG: Final = {kind.__struct_config__.tag: name for kind, name in _NAMES.items()}
+_PER_TRANSACTION: Final = frozenset(("tx.submit", "tx.lock", "tx.vote", "tx.decide", "tx.apply", "tx.reply"))
+
+
+class Watch:
+    """One watcher: an operator connection with its rate, level and buffer."""
+
+    def __init__(self, wire: Wire, hz: float, level: int) -> None:
+        self.wire = wire
+        self.period_s = 1.0 / hz
+        self.level = level
+        self.events: list[dict[str, Any]] = []
+        self.dropped = 0
+        self.seq = 0
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Telemetry:
+    """All watchers of one node.
+
+    Args:
+        node, cluster: stamped on events.
+        status: the status document.
+        counts: growing totals; their differences make up the ``tx`` part of a window.
+        on_level: told the highest level watched (-1: nobody watches).
+
+    Attributes:
+        level: -1 nobody, 0 status only, 1 also slots and transactions, 2 also messages.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        cluster: ClusterId,
+        status: Callable[[], dict[str, Any]],
+        counts: Callable[[], Mapping[str, float]],
+        on_level: Callable[[int], None],
+    ) -> None:
+        self.level = -1
+        self.incarnation = 0
+        self._node = node
+        self._cluster = cluster
+        self._status = status
+        self._counts = counts
+        self._on_level = on_level
+        self._watches: dict[Wire, Watch] = {}
+        self._sequence = 0
+        self._links: dict[NodeId, Counter[int]] = {}
+        self._latencies: Counter[int] = Counter()
+        self._counted: dict[str, float] = {}
+        self._window: asyncio.TimerHandle | None = None
+        self._sampler = Sampler()
+
+    # --- watchers ------------------------------------------------------------------
+
+    def watch(self, wire: Wire, hz: float, level: int) -> None:
+        """Begin, change or (``hz`` 0) end what the operator behind ``wire`` is told."""
+        self.forget(wire)
+        if hz > 0:
+            watch = Watch(wire, min(hz, HZ_MAX), level)
+            self._watches[wire] = watch
+            self._tick(watch)
+        self._level_changed()
+
+    def forget(self, wire: Wire) -> None:
+        """The connection is gone."""
+        watch = self._watches.pop(wire, None)
+        if watch is not None and watch.timer is not None:
+            watch.timer.cancel()
+            self._level_changed()
+
+    def _level_changed(self) -> None:
+        level = max((watch.level for watch in self._watches.values()), default=-1)
+        if level != self.level:
+            self.level = level
+            self._on_level(level)
+        if level >= 1 and self._window is None:
+            self._counted = dict(self._counts())
+            self._links.clear()
+            self._latencies.clear()
+            self._arm_window()
+
+    def _tick(self, watch: Watch) -> None:
+        """Send what waits for a watcher, its status first."""
+        loop = asyncio.get_running_loop()
+        watch.timer = loop.call_later(watch.period_s, self._tick, watch)
+        events, watch.events = watch.events, []
+        dropped, watch.dropped = watch.dropped, 0
+        status = self._status()
+        for start in range(0, max(1, len(events)), MESSAGE_EVENTS_MAX):
+            watch.seq += 1
+            some = events[start : start + MESSAGE_EVENTS_MAX]
+            watch.wire.send(codec.encode(TelemetryMessage(watch.seq, status, some, dropped)))
+            dropped = 0
+
+    # --- events ----------------------------------------------------------------------
+
+    def record(self, events: Iterable[Event]) -> None:
+        """Events of the replica. Those of single transactions are sampled."""
+        if self.level < 0:
+            return
+        for kind, fields in events:
+            if kind in _PER_TRANSACTION and not self._sampler.takes(fields):
+                continue
+            self.note(kind, **fields)
+
+    def note(self, kind: str, **fields: Any) -> None:
+        """One event, for every watcher who wants its kind."""
+        least = 2 if kind.startswith("msg.") else 1
+        if self.level < least:
+            return
+        self._sequence += 1
+        event = {
+            "k": kind,
+            "n": self._node,
+            "cl": self._cluster,
+            "inc": self.incarnation,
+            "ns": self._sequence,
+            "ts": time.time_ns() // 1_000,
+            **{name: value for name, value in fields.items() if value is not None},
+        }
+        for watch in self._watches.values():
+            if watch.level < least:
+                continue
+            if len(watch.events) < BUFFER_EVENTS_MAX:
+                watch.events.append(event)
+            else:
+                watch.dropped += 1
+
+    # --- messages ----------------------------------------------------------------------
+
+    def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
+        """A frame left for ``to``: counts its messages, and at level 2 records each."""
+        counts = self._links.get(to)
+        if counts is None:
+            counts = self._links[to] = Counter()
+        for message in messages:
+            counts[message[1]] += 1
+        if self.level >= 2:
+            for index, message in enumerate(messages, first):
+                name = _NAME_BY_TAG.get(message[1])
+                if name is not None:
+                    mid = f"{connection}.{self._node}.{to}.{index}"
+                    self.note("msg.send", mid=mid, to=to, m=name, bytes=len(message))
+
+    def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
+        """A frame came from ``sender`` while messages are watched."""
+        for index, message in enumerate(messages, first):
+            name = _NAMES.get(type(message))
+            if name is not None:
+                size = len(codec.encode(message))
+                mid = f"{connection}.{sender}.{self._node}.{index}"
+                self.note("msg.recv", n=sender, mid=mid, to=self._node, m=name, bytes=size)
+
+    def lost(self, to: NodeId, message: bytes, why: str) -> None:
+        """A message to ``to`` fell victim to a fault that somebody caused."""
+        name = _NAME_BY_TAG.get(message[1])
+        if self.level >= 2 and name is not None:
+            self.note("msg.drop", mid="", to=to, m=name, bytes=len(message), why=why)
+
+    def latency(self, bucket: int) -> None:
+        """A transaction was answered; ``bucket`` of :func:`consensus.trace.events.hist_index`."""
+        if self._window is not None:
+            self._latencies[bucket] += 1
+
+    # --- windows -------------------------------------------------------------------------
+
+    def _arm_window(self) -> None:
+        self._window = asyncio.get_running_loop().call_later(WINDOW_MS / 1e3, self._close_window)
+
+    def _close_window(self) -> None:
+        """Report the window that ends now, and begin the next while somebody wants it."""
+        self._window = None
+        if self.level < 1:
+            return
+        links: dict[str, dict[str, int]] = {}
+        for to, counts in self._links.items():
+            by_name: Counter[str] = Counter()
+            for tag, count in counts.items():
+                by_name[_NAME_BY_TAG.get(tag, "other")] += count
+            links[f"{self._node}>{to}"] = dict(by_name)
+        self._links.clear()
+        now = dict(self._counts())
+        tx = {name: round(value - self._counted.get(name, 0)) for name, value in now.items()}
+        self._counted = now
+        hist = {str(bucket): count for bucket, count in sorted(self._latencies.items())}
+        self._latencies.clear()
+        if links or hist or any(tx.values()):
+            self.note("agg", window=WINDOW_MS, links=links, tx=tx, hist=hist)
+        self._arm_window()
+
+
+class Sampler:
+    """Which transactions are recorded: about :data:`SAMPLED_PER_S`, and aborts up to as many again.
+
+    The share follows the traffic of the last second, and the choice a hash of the id, so that nodes
+    which see the same traffic choose the same transactions.
+    """
+
+    def __init__(self) -> None:
+        self._limit = 1 << 32
+        self._seen = 0
+        self._aborts = 0
+        self._second = 0
+
+    def takes(self, fields: Mapping[str, Any]) -> bool:
+        """Whether to record an event with these fields."""
+        second = time.monotonic_ns() // 1_000_000_000
+        if second != self._second:
+            per_s = self._seen / max(1, second - self._second)
+            self._limit = (1 << 32) if per_s <= _TOKENS_MAX else int((1 << 32) * SAMPLED_PER_S / per_s)
+            self._seen = self._aborts = 0
+            self._second = second
+        self._seen += 1
+        if fields.get("keep"):
+            return True
+        if fields.get("outcome") == "aborted" and self._aborts < SAMPLED_PER_S:
+            self._aborts += 1
+            return True
+        return zlib.crc32(str(fields.get("tx")).encode()) < self._limit
