@@ -135,10 +135,10 @@ class DataFolder:
         if self._created is not None:
             return self._created
         try:
-            document = json.loads(self._created_path.read_bytes())
+            with self._told():
+                found = self._created_path.exists()
+                document = json.loads(self._created_path.read_bytes()) if found else {"nodes": []}
             self._created = {int(node) for node in document["nodes"]}
-        except FileNotFoundError:
-            self._created = set()
         except (ValueError, KeyError, TypeError) as error:
             raise FolderError(
                 f'{self._created_path} is damaged ({error}); write {{"nodes": [...]}} with every node that '
@@ -175,7 +175,7 @@ class DataFolder:
                 errno.EPERM: "this user may not write there; choose another data folder",
                 errno.ENOTDIR: "a part of the path is a file; choose another data folder",
                 errno.EEXIST: "a file stands where a folder is needed; choose another data folder",
-            }.get(error.errno or 0, error.strerror or str(error))
+            }.get(error.errno or 0, f"{error.strerror or error}; choose another data folder")
             raise FolderError(f"data folder {self.path} cannot be used: {advice}") from error
 
 

@@ -212,11 +212,11 @@ class LocalBank:
         return {node: answer for node, answer in zip(asked, answers, strict=True) if answer is not None}
 
     def led_clusters(self, statuses: Mapping[NodeId, Status]) -> set[ClusterId]:
-        """The clusters of which one of these nodes says that it leads."""
+        """The clusters of which one of these nodes leads and has taken over all of its log."""
         return {
             self.topology.cluster_by_node[node].id
             for node, status in statuses.items()
-            if status.get("role") == "leader"
+            if status.get("role") == "leader" and status.get("established", True)
         }
 
     def local_clusters(self) -> set[ClusterId]:

@@ -24,6 +24,8 @@ DISK_FAILURE: Final = 3
 PREPARE_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
 _NOTE_S: Final = 0.5
+_FRESH_TRIES: Final = 2
+"""Starts again that a node of a new bank gets before the whole start is given up."""
 _STOP_SITE_S: Final = 5.0
 
 Told = Callable[[str], None]
@@ -178,7 +180,8 @@ class Supervisor:
         for node, charge in self.charges.items():
             fresh = node not in self.bank.folder.created()
             status = charge.child.exit_status
-            if status == CONFIG_ERROR or (status == DISK_FAILURE and fresh):
+            hopeless = status == DISK_FAILURE or (status is not None and charge.restarts >= _FRESH_TRIES)
+            if status == CONFIG_ERROR or (fresh and hopeless):
                 raise StartError(f"node {node} {charge.child.describe_end()}; {_end_of_log(charge.child)}")
 
     async def stop(self) -> None:

@@ -1,7 +1,8 @@
 """A stand-in for a worker: its command line and folder, and a listener that tells a status as a JSON line.
 
 ``STAND_IN`` in the environment makes it misbehave: ``refuse`` ends with status 2, ``disk`` with 3,
-``crash`` with 1 half a second after it listens, ``stubborn`` ignores SIGTERM, ``headless`` never leads.
+``broken`` with 1, ``crash`` with 1 half a second after it listens; ``stubborn`` ignores SIGTERM;
+``headless`` never leads.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def main() -> None:
     print("a first line", flush=True)
     if mode == "refuse":
         refuse("timings.heartbeat_ms: not to my taste", 2)
+    if mode == "broken":
+        refuse("broke at once", 1)
     if mode == "disk":
         refuse("the disk is full", 3)
     if mode == "stubborn":

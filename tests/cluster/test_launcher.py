@@ -22,6 +22,8 @@ from consensus.cluster.launcher import LocalBank, StartError
 from consensus.cluster.ports import PortBusyError
 from tests.cluster.conftest import ROOT, lives, probe, small_topology, until
 
+pytestmark = pytest.mark.process
+
 Make = Callable[..., LocalBank]
 
 

@@ -22,6 +22,8 @@ from consensus.cluster.launcher import LocalBank, StartError
 from consensus.cluster.supervisor import Site, Supervisor
 from tests.cluster.conftest import lives, until
 
+pytestmark = pytest.mark.process
+
 Make = Callable[..., LocalBank]
 
 SITE = """
@@ -138,6 +140,11 @@ async def test_a_configuration_error_ends_the_start(make_bank: Make) -> None:
 async def test_a_disk_failure_of_a_new_bank_ends_the_start(make_bank: Make) -> None:
     with pytest.raises(StartError, match=r"(?s)stopped with status 3; .*the disk is full"):
         await Supervisor(make_bank(mode="disk")).start()
+
+
+async def test_a_new_bank_whose_workers_end_at_once_is_given_up(make_bank: Make) -> None:
+    with pytest.raises(StartError, match=r"(?s)node \d stopped with status 1; .*broke at once"):
+        await Supervisor(make_bank(mode="broken")).start()
 
 
 async def test_a_leaderless_cluster_does_not_keep_the_site_down(make_bank: Make) -> None:

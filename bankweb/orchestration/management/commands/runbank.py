@@ -54,6 +54,34 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     async def _run(self, options: dict[str, Any]) -> None:
+        """Start, announce, wait for a signal, stop."""
+        supervisor, site_url = self._make(options)
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stopped.set)
+        stopping = asyncio.create_task(stopped.wait())
+        starting = asyncio.create_task(supervisor.start())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            return
+        starting.result()
+        folder = supervisor.bank.folder
+        try:
+            url = f"{site_url}/?token={os.environ.get('PAXOS_BANK_TOKEN') or folder.secret('token')}"
+            self._announce(supervisor.bank.topology, folder, url, open_it=not options["no_open"])
+            await stopped.wait()
+            self._tell("stopping")
+        finally:
+            folder.url_path.unlink(missing_ok=True)
+            await supervisor.stop()
+
+    def _make(self, options: dict[str, Any]) -> tuple[Supervisor, str]:
+        """The supervisor, not started, and the URL of its site."""
         host, port = options["host"], options["port"]
         folder = DataFolder(options["data_dir"])
         running = folder.running_pid()
@@ -65,33 +93,11 @@ class Command(BaseCommand):
             self._tell(f"warning: {warning}")
         _require_site_port(host, port, topology)
         near = _WILDCARDS.get(host, host)
-        near = f"[{near}]" if ":" in near else near
+        authority = f"[{near}]:{port}" if ":" in near else f"{near}:{port}"
         bank = LocalBank(
-            topology, folder.path, control_url=f"ws://{near}:{port}{WORKER_PATH}", progress=self._tell
+            topology, folder.path, control_url=f"ws://{authority}{WORKER_PATH}", progress=self._tell
         )
-        supervisor = Supervisor(bank, _site(bank.folder, host, port, near), told=self._tell)
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stopped.set)
-        stopping = asyncio.create_task(stopped.wait())
-        starting = asyncio.create_task(supervisor.start())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await starting
-            return
-        try:
-            starting.result()
-            url = f"http://{near}:{port}/?token={_token(bank.folder)}"
-            self._announce(topology, folder, url, open_it=not options["no_open"])
-            await stopped.wait()
-            self._tell("stopping")
-        finally:
-            stopping.cancel()
-            folder.url_path.unlink(missing_ok=True)
-            await supervisor.stop()
+        return Supervisor(bank, _site(bank.folder, host, port, near), told=self._tell), f"http://{authority}"
 
     def _announce(self, topology: Topology, folder: DataFolder, url: str, *, open_it: bool) -> None:
         write_durably(folder.url_path, f"{url}\n", mode=0o600)
@@ -102,10 +108,6 @@ class Command(BaseCommand):
         seen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"
         if open_it and seen and sys.stdout.isatty():
             webbrowser.open(url)
-
-
-def _token(folder: DataFolder) -> str:
-    return os.environ.get("PAXOS_BANK_TOKEN") or folder.secret("token")
 
 
 def _require_site_port(host: str, port: int, topology: Topology) -> None:
@@ -132,7 +134,7 @@ def _site(folder: DataFolder, host: str, port: int, near: str) -> Site:
     server = [python, "-m", "daphne", "-b", host, "-p", str(port), "-v", "0", "--websocket_timeout", "-1"]
 
     async def answers() -> bool:
-        return await _answers(near.strip("[]"), port)
+        return await _answers(near, port)
 
     return Site(
         prepare=[[python, "manage.py", "migrate", "--no-input", "-v", "0"]],
