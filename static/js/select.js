@@ -11,14 +11,14 @@ const SILENT_US = 1_500_000;
 /** Seconds that the figures of now are averaged over. */
 const NOW_SECONDS = 5;
 
-/** What a message is for, by its name `m`; anything else counts as "repair". */
+/** What a message is for, by its name `m`; anything else but tx.* counts as "repair". */
 const CLASS_OF = {
   accept: "accept", accepted: "accepted", heartbeat: "heartbeat",
   prepare: "election", promise: "election", prevote: "election", newview: "election", nack: "election",
 };
-export const CLASSES = ["accept", "accepted", "repair", "election", "heartbeat"];
+export const CLASSES = ["accept", "accepted", "repair", "election", "twopc", "heartbeat"];
 
-export const classOf = (name) => CLASS_OF[name] ?? "repair";
+export const classOf = (name) => CLASS_OF[name] ?? (name.startsWith("tx.") ? "twopc" : "repair");
 
 /** The node that leads a cluster and is there to do it; 0 for none. */
 export function leaderOf(state, cluster) {
@@ -83,7 +83,7 @@ export function linkRates(state) {
   const rates = {};
   for (const [key, link] of Object.entries(state.links)) {
     if (state.ts - link.ts > SILENT_US) continue;
-    const row = { accept: 0, accepted: 0, repair: 0, election: 0, heartbeat: 0 };
+    const row = Object.fromEntries(CLASSES.map((name) => [name, 0]));
     for (const [name, messages] of Object.entries(link.m)) {
       row[classOf(name)] += (messages * 1000) / link.window;
     }

@@ -5,6 +5,7 @@ import { age, count } from "./format.js";
 import { Live } from "./live.js";
 import { narrator } from "./narrate.js";
 import { startCopy } from "./parts/copy.js";
+import { startAnnouncements } from "./parts/announce.js";
 import { closeDrawer } from "./parts/drawer.js";
 import { startKeyboard } from "./parts/keyboard.js";
 import { startTheme } from "./parts/theme.js";
@@ -91,6 +92,7 @@ function startLive(path, narrate) {
     frame: (frame) => store.frame(frame),
     gap: () => toast("This page was too slow for the stream; it takes up again from the present state.", "warn"),
   });
+  const announce = startAnnouncements(narrate);
   find("#live").hidden = false;
   store.subscribe((view) => {
     showBadge(live);
@@ -98,6 +100,7 @@ function startLive(path, narrate) {
     if (!view.run) return;
     showFaults(view);
     showChecks(view);
+    announce(view);
   });
   setInterval(() => showBadge(live), AGE_EVERY_MS);
   live.connect();

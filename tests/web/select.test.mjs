@@ -78,11 +78,11 @@ test("rates are per second, and silent links are left out", () => {
   const state = {
     ts: 5_000_000,
     links: {
-      "1>2": { m: { accept: 3, commit: 1, heartbeat: 4, prevote: 2 }, window: 100, ts: 4_900_000 },
+      "1>2": { m: { accept: 3, commit: 1, heartbeat: 4, prevote: 2, "tx.vote": 1 }, window: 100, ts: 4_900_000 },
       "2>1": { m: { accepted: 3 }, window: 100, ts: 1_000_000 },
     },
   };
-  assert.deepEqual(linkRates(state), { "1>2": { accept: 30, accepted: 0, repair: 10, election: 20, heartbeat: 40 } });
+  assert.deepEqual(linkRates(state), { "1>2": { accept: 30, accepted: 0, repair: 10, election: 20, twopc: 10, heartbeat: 40 } });
 });
 
 test("few messages are dots each, many are drawn as about 1 + 3·log10(rate) dots under way", () => {

@@ -10,7 +10,7 @@ export const DOTS_MAX = 300;
 /** Seconds a dot needs for its link. */
 const TRAVEL_S = 1.1;
 /** Seconds after its window that a class sets off: an answer follows its question, as on the wire. */
-const SETS_OFF_S = { accept: 0, accepted: TRAVEL_S, repair: 2 * TRAVEL_S, election: 0, heartbeat: 0 };
+const SETS_OFF_S = { accept: 0, accepted: TRAVEL_S, repair: 2 * TRAVEL_S, election: 0, twopc: 0, heartbeat: 0 };
 /** Dots keep to the right of the line by this many pixels, so that both directions show. */
 const SIDE = 4.5;
 /** Weight of the newest window in the running rate of a link. */
@@ -83,6 +83,7 @@ export class Particles {
   recolour() {
     this.colours = {
       text: colour("--text"), muted: colour("--muted"), warn: colour("--warn"), surface: colour("--surface"),
+      accent: colour("--accent"),
     };
     this.hues = new Map(findAll("[data-cluster]", this.stage.root).flatMap((group) => {
       const hue = colour("--hue", group);
@@ -165,13 +166,16 @@ export class Particles {
       context.fillStyle = colours.muted;
       return context.fillRect(x - 2.2, y - 2.2, 4.4, 4.4);
     }
-    context.fillStyle = colours.warn;
+    if (cls === "twopc") return this.#shape(colours.accent, [[x, y - 4.4], [x + 4.2, y + 3.2], [x - 4.2, y + 3.2]]);
+    return this.#shape(colours.warn, [[x, y - 4.6], [x + 4.6, y], [x, y + 4.6], [x - 4.6, y]]);
+  }
+
+  #shape(style, points) {
+    const { context } = this;
+    context.fillStyle = style;
     context.beginPath();
-    context.moveTo(x, y - 4.6);
-    context.lineTo(x + 4.6, y);
-    context.lineTo(x, y + 4.6);
-    context.lineTo(x - 4.6, y);
-    return context.fill();
+    for (const [x, y] of points) context.lineTo(x, y);
+    context.fill();
   }
 
   #disc(x, y, radius, style) {

@@ -20,7 +20,7 @@ export function startRates() {
     rows.sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
     body.replaceChildren(...rows.map(([key, row]) => {
       const [a, b] = key.split(">");
-      const cells = [row.accept + row.accepted, row.repair, row.election, row.heartbeat];
+      const cells = [row.accept + row.accepted, row.repair, row.twopc, row.election, row.heartbeat];
       return make("tr", {}, make("td", {}, `n${a} → n${b}`),
         ...cells.map((value) => make("td", { class: "num" }, rate(value))));
     }));
