@@ -23,7 +23,7 @@ from django.conf import settings
 from django.urls import path, re_path
 
 from bankweb import store
-from bankweb.ledger import gateway
+from bankweb.ledger import doubts, gateway
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
 from bankweb.orchestration.consumers import WorkerConsumer
@@ -86,6 +86,7 @@ class Nowhere(AsyncWebsocketConsumer):
 
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
+    await doubts.close()
     await gateway.close()
     await asyncio.to_thread(store.close)
 

@@ -170,6 +170,10 @@ def _ask(query: Callable[..., Result], *args: Any) -> Result:
         raise
 
 
+def _close_connection() -> None:
+    connection.close()
+
+
 def close() -> None:
     """Write what waits and close both connections. The next use starts anew."""
     if writer.cache_info().currsize:
@@ -177,6 +181,6 @@ def close() -> None:
         writer.cache_clear()
     if _reader.cache_info().currsize:
         executor = _reader()
-        executor.submit(lambda: connection.close()).result(timeout=10)
+        executor.submit(_close_connection).result(timeout=10)
         executor.shutdown()
         _reader.cache_clear()

@@ -22,7 +22,10 @@ from bankweb.rest.problems import Problem, to_response
 
 
 def open_to_all(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Let everyone see ``view``. (Django's own mark does not do: DRF puts it on each of its views.)"""
+    """Let everyone see ``view``.
+
+    Django's own mark (``login_not_required``) does not do: DRF puts it on each of its views.
+    """
     view.is_open_to_all = True
     return view
 

@@ -63,14 +63,16 @@ class Accounts(BankView):
         last = min(query["to"] or INT64_MAX, topology().accounts)
         after = max(query["from"] - 1, query["cursor"] or 0)
         rows: list[dict[str, Any]] = []
+        is_cut = False
         for cluster in _owners(after + 1, last):
-            if len(rows) == query["limit"]:
+            if is_cut or len(rows) == query["limit"]:
                 break
             body = await hub().call(
                 best_node(cluster.id), "accounts", after=after, limit=query["limit"] - len(rows)
             )
             rows += [_row(cluster, account) for account in body["accounts"] if after < account[0] <= last]
-        more = len(rows) == query["limit"] and rows[-1]["id"] < last
+            is_cut = body["next"] is not None
+        more = bool(rows) and (is_cut or len(rows) == query["limit"]) and rows[-1]["id"] < last
         return answer(listed(request, rows, rows[-1]["id"] if more else None))
 
 

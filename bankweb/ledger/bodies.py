@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from bankweb.ledger.gateway import Legs
+from bankweb.ledger.records import Ended
 from consensus.client.results import TxResult
-
-POSITIONS_MAX: Final = 100
-"""Accounts that a Session-Position header names; a longer one (of a batch) is left out."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -22,12 +21,14 @@ def to_body(result: TxResult) -> dict[str, Any]:
     return body
 
 
-def position(bodies: list[dict[str, Any]]) -> str:
-    """Session-Position of answers: ``account=version`` of each account seen, separated by commas."""
-    versions: dict[str, int] = {}
-    for body in bodies:
-        for account, seen in body["accounts"].items():
-            versions[account] = max(versions.get(account, 0), seen["version"])
-            if len(versions) > POSITIONS_MAX:
-                return ""
-    return ",".join(f"{account}={version}" for account, version in versions.items())
+def ended(result: TxResult, legs: Legs, source: str, actor: str, claim: int = 0) -> Ended:
+    """What is to be stored of a transaction that ended."""
+    body = to_body(result)
+    return Ended(
+        str(result.id), result.outcome, encode(body), legs, source, actor, claim, result.final, position(body)
+    )
+
+
+def position(body: dict[str, Any]) -> str:
+    """Session-Position of an answer: ``account=version`` of each account seen, separated by commas."""
+    return ",".join(f"{account}={seen['version']}" for account, seen in body["accounts"].items())

@@ -7,11 +7,13 @@ put a fake there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from django.conf import settings
 
 from bankweb.orchestration.bank import topology
@@ -41,6 +43,38 @@ def _bank_client() -> BankClient:
 client_factory: Callable[[], Any] = _bank_client
 
 
+class Reservation:
+    """Ids of transactions, kept open at the bank until their answers are stored here.
+
+    A client tells the bank below which number it holds all outcomes, and the bank forgets those. The guard
+    is a number below ``tx_ids`` that nothing is submitted under: while it is open, so are they. Were the
+    site killed with an outcome in hand but not stored, the bank could still be asked.
+    """
+
+    def __init__(self, client: Any, guard: TxId, tx_ids: list[TxId]) -> None:
+        self.tx_ids = tx_ids
+        self._client = client
+        self._guard: TxId | None = guard
+
+    def release(self) -> None:
+        """The answers are stored."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            _drop(self._client, guard)
+
+    def drop(self) -> None:
+        """Nothing was submitted under any of the ids, and nothing will be."""
+        self.release()
+        for tx_id in self.tx_ids:
+            _drop(self._client, tx_id)
+
+
+def _drop(client: Any, tx_id: TxId) -> None:
+    # After a reset the client has forgotten its sessions with all their ids.
+    with contextlib.suppress(ClientError):
+        client.drop_tx_id(tx_id)
+
+
 class Gateway:
     """Submits, reads, resolves. Started by its first use."""
 
@@ -61,17 +95,17 @@ class Gateway:
         if client is not None:
             await client.close()
 
-    async def new_tx_ids(self, count: int) -> list[TxId]:
+    async def reserve(self, count: int) -> Reservation:
         """Ids to be stored before anything is submitted under them."""
         client = await self.client()
         with _problems():
-            return [client.new_tx_id() for _ in range(count)]
-
-    async def drop_tx_ids(self, tx_ids: Sequence[TxId]) -> None:
-        """Give back ids under which nothing was submitted."""
-        client = await self.client()
-        for tx_id in tx_ids:
-            client.drop_tx_id(tx_id)
+            while True:
+                guard = client.new_tx_id()
+                tx_ids = [client.new_tx_id() for _ in range(count)]
+                if guard.session == tx_ids[0].session:
+                    return Reservation(client, guard, tx_ids)
+                # A session ended just between them; the next one has room.
+                Reservation(client, guard, tx_ids).drop()
 
     async def submit(self, legs: Legs, tx_id: TxId | None = None) -> TxResult:
         """Run one transaction.
@@ -115,11 +149,12 @@ class Gateway:
             await finished.wait()
         return results
 
-    async def resolve(self, tx_id: TxId, cluster: ClusterId, deadline_s: float | None = None) -> TxResult:
-        """Make a transaction final; see :meth:`BankClient.resolve`."""
+    async def resolve(self, tx_id: TxId, legs: Legs, clusters: tuple[ClusterId, ...] = ()) -> TxResult:
+        """Make a transaction final (:meth:`BankClient.resolve`). ``clusters`` if its legs are not known."""
         client = await self.client()
-        result: TxResult = await client.resolve(tx_id, cluster=cluster, deadline_s=deadline_s)
-        return result
+        clusters = clusters or clusters_of(legs)
+        result: TxResult = await client.resolve(tx_id, cluster=clusters[0])
+        return msgspec.structs.replace(result, legs=legs or result.legs, clusters=clusters)
 
     async def read(
         self, account: AccountId, level: Level, bound_ms: int, versions: tuple[int, ...]

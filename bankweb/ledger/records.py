@@ -39,6 +39,7 @@ class Claimed(NamedTuple):
     body_hash: str
     tx_ids: Spans
     answer: bytes | None
+    batch: int
     position: str
     created: datetime.datetime
 
@@ -68,6 +69,13 @@ class BatchEnded(NamedTuple):
     claim: int = 0
 
 
+class Amended(NamedTuple):
+    """The answer of a batch (its row), anew."""
+
+    batch: int
+    body: bytes
+
+
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
@@ -95,7 +103,9 @@ def _claimed(row: Claim, wish: Claiming) -> Claimed:
     if row.batch is not None:
         answer = zlib.decompress(row.batch.body)
     is_new = row.tx_ids == wish.tx_ids
-    return Claimed(row.pk, is_new, row.body_hash, row.tx_ids, answer, row.position, row.created)
+    return Claimed(
+        row.pk, is_new, row.body_hash, row.tx_ids, answer, row.batch_id or 0, row.position, row.created
+    )
 
 
 def release(claims: list[int]) -> list[None]:
@@ -150,6 +160,13 @@ def end_batch(ended: list[BatchEnded]) -> list[None]:
             Claim.objects.filter(pk=item.claim).update(batch=batch)
     _prune(PRUNE_EVERY)
     return [None] * len(ended)
+
+
+def amend_batch(amended: list[Amended]) -> list[None]:
+    """Replace answers of batches: what was unknown in them is final by now."""
+    for item in amended:
+        Batch.objects.filter(pk=item.batch).update(body=zlib.compress(item.body, 1))
+    return [None] * len(amended)
 
 
 _written = 0

@@ -15,12 +15,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from bankweb.ledger import bodies, kept, orders, records
-from bankweb.ledger.gateway import Legs, clusters_of, gateway
+from bankweb.ledger import bodies, doubts, kept, orders, records
+from bankweb.ledger.gateway import YIELD_EVERY, Legs, Reservation, clusters_of, gateway
 from bankweb.orchestration.bank import topology
 from bankweb.rest.problems import Problem
 from bankweb.store import StoreError, read, writer
-from consensus.client.results import REFUSED, TxResult
+from consensus.client.results import REFUSED, UNKNOWN, TxResult
 from consensus.types import TxId, parse_tx_id
 
 T = TypeVar("T")
@@ -102,34 +102,49 @@ async def _plain(actor: str, legs: Legs, source: str) -> Answer:
 
 
 async def _keyed(actor: str, legs: Legs, key: str, digest: str, source: str) -> Answer:
-    tx_ids = await gateway().new_tx_ids(1)
-    wish = records.Claiming(actor, key, digest, _spans(tx_ids))
+    reservation = await gateway().reserve(1)
+    claimed = await _claim(reservation, actor, key, digest)
+    if not claimed.is_new:
+        return await _repeat(claimed, legs, actor, source)
+    try:
+        result = await gateway().submit(legs, reservation.tx_ids[0])
+        return await _conclude(result, legs, actor, source, claimed.id)
+    except Problem:
+        # Refused: nothing was done, so the same request may run anew.
+        await writer().write(records.release, claimed.id)
+        raise
+    finally:
+        reservation.release()
+
+
+async def _claim(reservation: Reservation, actor: str, key: str, digest: str) -> records.Claimed:
+    """Claim ``key`` for the reserved ids; they are dropped unless it is new.
+
+    Raises:
+        Problem: the key belongs to another request.
+        StoreError: the claim could not be stored.
+    """
+    wish = records.Claiming(actor, key, digest, spans_of(reservation.tx_ids))
     try:
         claimed = await writer().write(records.claim, wish)
     except StoreError:
-        await gateway().drop_tx_ids(tx_ids)
+        reservation.drop()
         raise
     if not claimed.is_new:
-        await gateway().drop_tx_ids(tx_ids)
-        return await _repeat(claimed, digest, legs, actor, source)
-    try:
-        result = await gateway().submit(legs, tx_ids[0])
-    except Problem:
-        await writer().write(records.release, claimed.id)
-        raise
-    return await _conclude(result, legs, actor, source, claimed.id)
+        reservation.drop()
+        if claimed.body_hash != digest:
+            raise _key_reused()
+    return claimed
 
 
-async def _repeat(claimed: records.Claimed, digest: str, legs: Legs, actor: str, source: str) -> Answer:
-    """Answer a request whose key was used before."""
-    if claimed.body_hash != digest:
-        raise _key_reused()
+async def _repeat(claimed: records.Claimed, legs: Legs, actor: str, source: str) -> Answer:
+    """Answer a request whose key was used before, for the same."""
     if claimed.answer is not None:
         return Answer(200, claimed.answer, _position_header(claimed.position))
-    [tx_id] = _tx_ids(claimed.tx_ids)
+    [tx_id] = tx_ids_of(claimed.tx_ids)
     if await read(records.find, str(tx_id)) is None:
         _require_old(claimed)
-    result = await _resolve(tx_id, legs)
+    result = await gateway().resolve(tx_id, legs)
     return await _conclude(result, legs, actor, source, claimed.id)
 
 
@@ -141,28 +156,20 @@ def _require_old(claimed: records.Claimed) -> None:
         raise Problem("conflict", detail, "Idempotency-Key", headers={"Retry-After": "1"})
 
 
-async def _resolve(tx_id: TxId, legs: Legs) -> TxResult:
-    clusters = clusters_of(legs)
-    result = await gateway().resolve(tx_id, clusters[0])
-    return msgspec.structs.replace(result, legs=legs, clusters=clusters)
-
-
 async def _conclude(result: TxResult, legs: Legs, actor: str, source: str, claim: int = 0) -> Answer:
-    """Store how a transaction ended, then answer."""
-    body = bodies.to_body(result)
-    encoded = bodies.encode(body)
-    position = bodies.position([body])
-    ended = records.Ended(
-        str(result.id), result.outcome, encoded, legs, source, actor, claim, result.final, position
-    )
+    """Store how a transaction ended, then answer.
+
+    Raises:
+        Problem: it was refused.
+    """
+    ended = bodies.ended(result, legs, source, actor, claim)
     await writer().write(records.end, ended)
     if result.outcome == REFUSED:
-        if claim:
-            await writer().write(records.release, claim)
         raise _refusal(result)
     if result.final:
-        return Answer(200, encoded, _position_header(position))
-    return Answer(202, encoded, {"Location": f"/api/transactions/{result.id}/", "Retry-After": "1"})
+        return Answer(200, ended.body, _position_header(ended.position))
+    doubts.settle_later(result.id, result.clusters, legs, source, actor, claim)
+    return Answer(202, ended.body, {"Location": f"/api/transactions/{result.id}/", "Retry-After": "1"})
 
 
 def _refusal(result: TxResult) -> Problem:
@@ -191,62 +198,76 @@ async def batch(actor: str, items: list[Legs], key: str) -> Answer:
         Problem: overloaded, or the key belongs to another request.
     """
     if not key:
-        return await _finish(_run_batch(items, None, 0))
+        return await _finish(_run_batch(actor, items, None, 0))
     digest = orders.digest("batch", items)
     return await _once(actor, key, digest, _keyed_batch(actor, items, key, digest))
 
 
 async def _keyed_batch(actor: str, items: list[Legs], key: str, digest: str) -> Answer:
-    tx_ids = await gateway().new_tx_ids(len(items))
-    wish = records.Claiming(actor, key, digest, _spans(tx_ids))
-    try:
-        claimed = await writer().write(records.claim, wish)
-    except StoreError:
-        await gateway().drop_tx_ids(tx_ids)
-        raise
+    reservation = await gateway().reserve(len(items))
+    claimed = await _claim(reservation, actor, key, digest)
     if claimed.is_new:
-        return await _run_batch(items, tx_ids, claimed.id)
-    await gateway().drop_tx_ids(tx_ids)
-    if claimed.body_hash != digest:
-        raise _key_reused()
-    if claimed.answer is not None:
-        return Answer(200, claimed.answer, {})
-    _require_old(claimed)
-    first_try = _tx_ids(claimed.tx_ids)
-    results = await asyncio.gather(
-        *(_resolve(tx_id, legs) for tx_id, legs in zip(first_try, items, strict=True))
-    )
-    return await _conclude_batch(results, claimed.id)
+        try:
+            return await _run_batch(actor, items, reservation.tx_ids, claimed.id)
+        finally:
+            reservation.release()
+    if claimed.answer is None:
+        _require_old(claimed)
+        pairs = zip(tx_ids_of(claimed.tx_ids), items, strict=True)
+        results = await asyncio.gather(*(gateway().resolve(tx_id, legs) for tx_id, legs in pairs))
+        return await _conclude_batch(actor, results, items, claimed.id)
+    return Answer(200, await _settled(claimed), {})
 
 
-async def _run_batch(items: list[Legs], tx_ids: Sequence[TxId] | None, claim: int) -> Answer:
-    return await _conclude_batch(await gateway().submit_all(items, tx_ids), claim)
+async def _settled(claimed: records.Claimed) -> bytes:
+    """The stored answer of a batch, with what was unknown then and is final by now."""
+    assert claimed.answer is not None
+    if b'"outcome":"unknown"' not in claimed.answer:
+        return claimed.answer
+    results = msgspec.json.decode(claimed.answer)["results"]
+    for index, body in enumerate(results):
+        if body["outcome"] == "unknown":
+            found = await look_up(body["id"])
+            results[index] = {name: found[name] for name in body} if found else body
+    answer = bodies.encode({"results": results})
+    await writer().write(records.amend_batch, records.Amended(claimed.batch, answer))
+    return answer
 
 
-async def _conclude_batch(results: Sequence[TxResult], claim: int) -> Answer:
+async def _run_batch(actor: str, items: list[Legs], tx_ids: Sequence[TxId] | None, claim: int) -> Answer:
+    results = await gateway().submit_all(items, tx_ids)
+    return await _conclude_batch(actor, results, items, claim)
+
+
+async def _conclude_batch(actor: str, results: Sequence[TxResult], items: list[Legs], claim: int) -> Answer:
     parts: list[bytes] = []
-    for start in range(0, len(results), 250):
+    for start in range(0, len(results), YIELD_EVERY):
         # Encoded piece by piece: others get their turn on the loop in between.
-        piece = [bodies.to_body(result) for result in results[start : start + 250]]
+        piece = [bodies.to_body(result) for result in results[start : start + YIELD_EVERY]]
         parts.append(bodies.encode(piece)[1:-1])
         await asyncio.sleep(0)
     encoded = b'{"results":[' + b",".join(parts) + b"]}"
-    spans = _batch_spans([result.id for result in results])
+    spans = _placed([result.id for result in results])
     await writer().write(records.end_batch, records.BatchEnded(encoded, spans, claim))
+    for result, legs in zip(results, items, strict=True):
+        if result.outcome == UNKNOWN:
+            doubts.settle_later(result.id, result.clusters, legs, "batch", actor)
     return Answer(200, encoded, {})
 
 
-def _batch_spans(tx_ids: Sequence[TxId]) -> list[tuple[str, int, int, int]]:
+def _placed(tx_ids: Sequence[TxId]) -> list[tuple[str, int, int, int]]:
     """Runs of consecutive ids: session (hex), first, last, place of the first."""
-    spans: list[tuple[str, int, int, int]] = []
+    placed: list[tuple[str, int, int, int]] = []
     place = 0
-    for session, first, last in _spans(tx_ids):
-        spans.append((session, first, last, place))
+    for session, first, last in spans_of(tx_ids):
+        if session:
+            placed.append((session, first, last, place))
         place += last - first + 1
-    return [span for span in spans if span[0]]
+    return placed
 
 
-def _spans(tx_ids: Sequence[TxId]) -> records.Spans:
+def spans_of(tx_ids: Sequence[TxId]) -> records.Spans:
+    """Ids as runs of consecutive numbers of one session."""
     spans: records.Spans = []
     previous: TxId | None = None
     for tx_id in tx_ids:
@@ -258,7 +279,8 @@ def _spans(tx_ids: Sequence[TxId]) -> records.Spans:
     return spans
 
 
-def _tx_ids(spans: records.Spans) -> list[TxId]:
+def tx_ids_of(spans: records.Spans) -> list[TxId]:
+    """Inverse of :func:`spans_of`."""
     return [
         TxId(bytes.fromhex(session), number)
         for session, first, last in spans
@@ -277,17 +299,22 @@ async def look_up(text: str) -> dict[str, Any] | None:
         return None
     row = await read(records.find, str(tx_id))
     if row is None:
-        found = await read(records.find_in_batch, tx_id)
-        return None if found is None else kept.describe_batch_item(*found)
-    if row.outcome == "unknown":
+        in_batch = await read(records.find_in_batch, tx_id)
+        if in_batch is None:
+            return None
+        body, created = in_batch
+        if body["outcome"] != UNKNOWN:
+            return kept.describe_batch_item(body, created)
+        result = await gateway().resolve(tx_id, (), tuple(body["clusters"]))
+        if not result.final:
+            return kept.describe_batch_item(body, created)
+        await writer().write(records.end, bodies.ended(result, (), "batch", ""))
+    elif row.outcome == UNKNOWN:
         legs = tuple(value for leg in row.legs for value in leg)
-        result = await _resolve(tx_id, legs)
+        result = await gateway().resolve(tx_id, legs, tuple(msgspec.json.decode(bytes(row.body))["clusters"]))
         if result.final:
-            body = bodies.encode(bodies.to_body(result))
-            ended = records.Ended(row.tx, result.outcome, body, legs, row.source, row.actor)
-            await writer().write(records.end, ended)
-            row = await read(records.find, row.tx) or row
-    return kept.describe(row)
+            await writer().write(records.end, bodies.ended(result, legs, row.source, row.actor))
+    return await kept.find(str(tx_id))
 
 
 async def from_form(actor: str, legs: Legs, key: str) -> FormAnswer:

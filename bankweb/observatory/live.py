@@ -36,6 +36,7 @@ from typing import Any, Final
 
 import msgspec
 
+from bankweb.observatory import checks
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import IDLE_HZ, LIVE_HZ, hub
 from consensus.trace import events, fold
@@ -216,6 +217,7 @@ class LiveHub:
         self.ask_workers()
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick_on(), name="live tick")
+            self._checker = asyncio.get_running_loop().create_task(checks.watch(), name="live checks")
         return browser
 
     def leave(self, browser: Browser) -> None:
@@ -224,6 +226,7 @@ class LiveHub:
         self.ask_workers()
         if not self._browsers and self._ticker is not None:
             self._ticker.cancel()
+            self._checker.cancel()
             self._ticker = None
             self._fold()
 

@@ -20,6 +20,7 @@ from bankweb.rest.views import BankView, answer
 
 SLOT: Final = Param("slot", "int", "Slot whose state hash is wanted; one is kept every 1,000 slots.")
 NONZERO: Final = Param("nonzero", "bool", "Leave out accounts that hold nothing.", default=False)
+LOG_LIMIT: Final = LIMIT._replace(most=500)
 AFTER: Final = Param("after", "int", "Begin after this slot.", 0)
 EXPORT_PIECE: Final = 1_000
 
@@ -96,11 +97,14 @@ class NodeDatabase(BankView):
 
 class NodeLog(BankView):
     @documented(
-        "Log of a node (PrintLog)", serializers.LogPage, params=(AFTER, CURSOR, LIMIT), errors=(404, 409, 503)
+        "Log of a node (PrintLog)",
+        serializers.LogPage,
+        params=(AFTER, CURSOR, LOG_LIMIT),
+        errors=(404, 409, 503),
     )
     async def get(self, request: HttpRequest, node: int) -> HttpResponse:
         """Its slots in order, as far as it still holds them, with what they contain."""
-        query = read_query(request, AFTER, CURSOR, LIMIT)
+        query = read_query(request, AFTER, CURSOR, LOG_LIMIT)
         _require_node(node)
         after = query["after"] if query["cursor"] is None else query["cursor"]
         body = await hub().call(node, "log", after=after, limit=query["limit"])

@@ -74,7 +74,7 @@ class LogEntrySerializer(serializers.Serializer):
     slot = serializers.IntegerField()
     ballot = BallotField()
     state = serializers.ChoiceField(choices=("accepted", "chosen", "applied"))
-    stamp_us = serializers.IntegerField(help_text="Wall clock of the proposing leader, microseconds.")
+    stamp_us = serializers.IntegerField(allow_null=True, help_text="Clock of the proposing leader.")
     entries = serializers.ListField(child=serializers.JSONField())
 
 

@@ -1,4 +1,4 @@
-"""The site under test: a small topology, fakes for the bank and its workers (tests/conftest.py names the folder)."""
+"""The site under test: a small topology, fakes for the bank and its workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def site(
 ) -> AsyncIterator[Site]:
     """The whole ASGI application on an empty database, its bank a fake."""
     from bankweb import store
-    from bankweb.ledger import gateway
+    from bankweb.ledger import doubts, gateway
     from bankweb.observatory import live
     from bankweb.orchestration import faults, hub, processes
 
@@ -51,6 +51,7 @@ async def site(
 
     live.live()
     yield Site(asgi.application)
+    await doubts.close()
     await gateway.close()
     faults.forget_links()
     store.close()

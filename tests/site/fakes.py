@@ -311,7 +311,7 @@ async def until(condition: Callable[[], Any], what: str = "") -> None:
     """Wait until ``condition`` holds; fails after ten seconds."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  (conditions here are of many kinds)
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"did not happen: {what or condition}") from None

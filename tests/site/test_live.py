@@ -198,3 +198,48 @@ async def test_other_websocket_addresses_do_not_exist(site: Site) -> None:
     socket = WebsocketCommunicator(site.application, "/ws/other/")
     await socket.connect()
     assert (await socket.receive_output(5))["code"] == 4404
+
+
+async def test_checks_notice_replicas_that_differ(site: Site, workers: dict[int, FakeWorker]) -> None:
+    from bankweb.observatory import checks
+    from bankweb.orchestration.hub import hub
+
+    assert checks.replicas_agree() is None or checks.replicas_agree()["ok"]
+    await until(lambda: all(view.reports for view in hub().nodes.values()))
+    assert checks.replicas_agree() == {
+        "k": "check",
+        "name": "replicas agree",
+        "ok": True,
+        "detail": "compared in 2 clusters",
+    }
+    hub().nodes[5].status["hash"] = {"slot": 1_000, "hash": "cd"}
+    assert checks.replicas_agree()["ok"]
+    hub().nodes[5].status["hash"] = {"slot": 0, "hash": "cd"}
+    verdict = checks.replicas_agree()
+    assert (verdict["ok"], verdict["detail"]) == (False, "nodes 4, 6 and nodes 5 differ at slot 0")
+
+
+async def test_checks_notice_money_that_is_gone(site: Site, workers: dict[int, FakeWorker]) -> None:
+    from bankweb.observatory import checks
+    from bankweb.orchestration.hub import hub
+
+    await until(lambda: all(view.reports for view in hub().nodes.values()))
+    assert await checks.money_conserved() is None
+    for worker in workers.values():
+        worker.answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 300}
+    assert (await checks.money_conserved())["ok"]
+    workers[4].answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 299}
+    verdict = await checks.money_conserved()
+    assert (verdict["ok"], verdict["detail"]) == (False, "all balances add up to 599, not 600")
+
+
+async def test_checks_run_while_somebody_looks(site: Site, workers: dict[int, FakeWorker]) -> None:
+    for worker in workers.values():
+        worker.answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 300}
+    socket = await _open(site)
+    await _next(socket, "key")
+    found: set[str] = set()
+    while found != {"replicas agree", "money conserved"}:
+        frame = await _next(socket, "frame")
+        found |= {event["name"] for event in frame["events"] if event["k"] == "check"}
+    await socket.disconnect()

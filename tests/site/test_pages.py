@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,9 +13,9 @@ FRAGMENT = {"HX-Request": "true"}
 
 
 @pytest.fixture
-async def browser(site: Site) -> AsyncIterator[Site]:
+async def browser(site: Site) -> Site:
     await site.sign_in()
-    yield site
+    return site
 
 
 async def _page(site: Site, path: str, status: int = 200) -> str:

@@ -246,6 +246,43 @@ async def test_a_repeated_key_resolves_what_was_unknown(site: Site, bank: FakeBa
     assert bank.balances[1] == 7
 
 
+async def test_the_bank_must_not_forget_an_outcome_before_it_is_stored(
+    site: Site, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number below the transaction's stays open until its answer is on the disk."""
+    from bankweb.ledger import records
+
+    held: list[set[int]] = []
+    end = records.end
+
+    def looking(ended: list[Any]) -> list[None]:
+        held.append({tx_id.number for tx_id in bank.reserved})
+        return end(ended)
+
+    monkeypatch.setattr(records, "end", looking)
+    await site.post(URL, TRANSFER, headers={"Idempotency-Key": "k1"})
+    assert min(held[0]) < bank.submitted[0][0].number
+    assert not bank.reserved
+
+
+async def test_what_is_unknown_is_settled_without_being_asked(
+    site: Site, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.ledger import doubts
+    from bankweb.ledger.models import Kept
+
+    monkeypatch.setattr(doubts, "FIRST_WAIT_S", 0.0)
+    bank.verdicts = ["unknown", "lost"]
+    first = await site.post(URL, TRANSFER, headers={"Idempotency-Key": "k1"})
+    batch = await site.post("/api/transactions/batch/", [TRANSFER])
+    assert first.json["outcome"] == batch.json["results"][0]["outcome"] == "unknown"
+    await asyncio.wait_for(asyncio.gather(*doubts._tasks), 10)
+    rows = {row.tx: row.outcome async for row in Kept.objects.all()}
+    assert rows == {first.json["id"]: "committed", batch.json["results"][0]["id"]: "aborted"}
+    again = await site.post(URL, TRANSFER, headers={"Idempotency-Key": "k1"})
+    assert (again.status, again.json["outcome"]) == (200, "committed")
+
+
 async def test_a_claim_left_by_a_crash_is_settled_by_the_bank(
     site: Site, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,10 +350,12 @@ async def test_the_list_filters(site: Site) -> None:
     assert (await site.get(f"{URL}?account=22")).json["results"] == []
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "cursor=-1", "cursor=9999999999999999999", "outcome=won", "a=b",
-              "account=0", "limit=1&limit=2"]
-)  # fmt: skip
+BAD_QUERIES = (
+    "limit=0 limit=1001 limit=x cursor=9999999999999999999 outcome=won a=b account=0 limit=1&limit=2"
+)
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES.split())
 async def test_bad_queries_are_refused(site: Site, query: str) -> None:
     answer = await site.get(f"{URL}?{query}")
     assert (answer.status, answer.json["field"]) == (400, query.split("=")[0])
@@ -420,6 +459,42 @@ async def test_a_batch_under_a_key_runs_once(site: Site, bank: FakeBank) -> None
     assert other.status == 422
     single = await site.post(URL, TRANSFER, headers={"Idempotency-Key": "b"})
     assert single.status == 422
+
+
+async def test_a_repeated_batch_tells_what_became_of_the_unknown(site: Site, bank: FakeBank) -> None:
+    bank.verdicts = ["commit", "unknown", "lost"]
+    items = [TRANSFER] * 3
+    first = await site.post("/api/transactions/batch/", items, headers={"Idempotency-Key": "b"})
+    assert [r["outcome"] for r in first.json["results"]] == ["committed", "unknown", "unknown"]
+    again = await site.post("/api/transactions/batch/", items, headers={"Idempotency-Key": "b"})
+    results = again.json["results"]
+    assert [r["outcome"] for r in results] == ["committed", "committed", "aborted"]
+    assert [r["id"] for r in results] == [r["id"] for r in first.json["results"]]
+    assert results[0] == first.json["results"][0]
+    third = await site.post("/api/transactions/batch/", items, headers={"Idempotency-Key": "b"})
+    assert third.body == again.body
+    assert len(bank.submitted) == 3
+
+
+async def test_a_batch_cut_off_by_a_crash_is_settled_by_the_bank(
+    site: Site, bank: FakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.ledger import sending
+    from bankweb.store import StoreError
+
+    async def dies(*args: Any) -> None:
+        raise StoreError("the process was killed here")
+
+    items = [TRANSFER] * 3
+    with monkeypatch.context() as patch:
+        patch.setattr(sending, "_conclude_batch", dies)
+        assert (
+            await site.post("/api/transactions/batch/", items, headers={"Idempotency-Key": "b"})
+        ).status == 503
+    monkeypatch.setattr(sending, "STILL_RUNNING_S", -60.0)
+    again = await site.post("/api/transactions/batch/", items, headers={"Idempotency-Key": "b"})
+    assert [r["outcome"] for r in again.json["results"]] == ["committed"] * 3
+    assert (len(bank.submitted), bank.balances[1]) == (3, 1)
 
 
 async def test_ten_thousand_transfers_in_one_batch(site: Site, bank: FakeBank) -> None:
