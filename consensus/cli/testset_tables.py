@@ -10,6 +10,7 @@ from rich.table import Table
 from consensus.testset.report import CommandResult, SetReport
 
 STYLES = {"committed": "green", "ok": "green", "aborted": "yellow", "refused": "yellow", "unknown": "red"}
+BALANCES_SHOWN = 40
 COMMANDS_SHOWN = 40
 """Longer sets show their first commands, every one that did not commit, and a count of the rest."""
 
@@ -58,17 +59,19 @@ def _commands(commands: list[CommandResult]) -> Table:
 
 
 def show_balances(console: Console, balances: dict[str, dict[str, int]]) -> None:
-    """PrintBalance: one line per account, as the course prints it; equal neighbours share one."""
-    lines: list[tuple[str, str, str]] = []
+    """PrintBalance, as the course prints it. Of many accounts those that hold the same share a line."""
+    groups: dict[str, list[str]] = {}
     for account, values in balances.items():
         text = ", ".join(f"n{node} : {value}" for node, value in values.items())
-        if lines and lines[-1][2] == text and int(account) == int(lines[-1][1]) + 1:
-            lines[-1] = (lines[-1][0], account, text)
-        else:
-            lines.append((account, account, text))
-    for first, last, text in lines:
-        name = first if first == last else f"{first} … {last}"
-        console.print(f"PrintBalance({name}) → {text}")
+        key = text if len(balances) > BALANCES_SHOWN else f"{account} {text}"
+        groups.setdefault(key, []).append(account)
+    for accounts in groups.values():
+        values = balances[accounts[0]]
+        text = ", ".join(f"n{node} : {value}" for node, value in values.items())
+        names = ", ".join(accounts[:5])
+        if len(accounts) > 5:
+            names += f", … {accounts[-1]}: {len(accounts)} accounts"
+        console.print(f"PrintBalance({names}) → {text}")
 
 
 def show_views(console: Console, views: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from typing import Any, Final, Protocol
 
 from consensus import codec
@@ -43,7 +44,7 @@ class NodeLink:
     Attributes:
         node: whom it leads to.
         up: whether messages can be sent now.
-        heard_s: when the last frame came, on the loop's clock.
+        heard_s: when the last frame came, on the monotonic clock.
         failure: why the last dial failed or the connection broke; empty if it never did.
     """
 
@@ -120,7 +121,7 @@ class NodeLink:
         def on_frame(incarnation: int, messages: list[Any]) -> None:
             if self._wire is not wire:
                 return  # given up meanwhile
-            self.heard_s = self._loop.time()
+            self.heard_s = time.monotonic()
             if not welcomed.done() and messages and isinstance(messages[0], Welcome):
                 welcomed.set_result(messages[0])
                 messages = messages[1:]

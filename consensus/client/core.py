@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -70,7 +71,8 @@ class ClientCore:
         return self._loop
 
     def now(self) -> float:
-        return self.loop.time()
+        # Not the loop's time: uvloop's counts whole milliseconds and stands still within a turn.
+        return time.monotonic()
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.loop.call_soon(callback)

@@ -36,7 +36,7 @@ class Host(Protocol):
     """What a lane needs of its client."""
 
     def now(self) -> float:
-        """The loop's clock, seconds."""
+        """The monotonic clock, seconds."""
 
     def call_soon(self, callback: Callable[[], None]) -> None: ...
 

@@ -36,8 +36,8 @@ class Pending(msgspec.Struct, gc=False, eq=False):
         session: the session its number belongs to.
         clusters: the clusters touched; the first one coordinates and is the one that is asked.
         on_done: called once, with the result.
-        started_s: when it was submitted, on the loop's clock.
-        deadline_s: when the client gives up, on the loop's clock.
+        started_s: when it was submitted, on the monotonic clock.
+        deadline_s: when the client gives up, on the monotonic clock.
         sent_to: the node that the last attempt went to; 0 before the first.
         resend_s: when the next attempt goes out if no answer comes.
         attempts: copies sent.
