@@ -1,0 +1,159 @@
+"""The whole thing as a person starts it: runbank, REST, kill -9 of everything, start again, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus.cluster import ports
+from consensus.cluster.folder import DataFolder
+from tests.cluster.conftest import lives
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 60.0
+
+
+class Running:
+    """A bank and its site behind ``runbank``, driven over REST."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: DataFolder) -> None:
+        self.process = process
+        self.url = folder.url_path.read_text(encoding="utf-8").strip()
+        self.base, _, self.token = self.url.partition("/?token=")
+
+    def rest(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Status and document of one request to ``/api/…``."""
+        request = urllib.request.Request(
+            f"{self.base}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Token {self.token}", "Content-Type": "application/json", **headers},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+    def children(self) -> list[int]:
+        """Pids of the workers and the site."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text(encoding="utf-8").split()]
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_S:g} s in vain: {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def runbank(data: Path, *options: str) -> Iterator[Running]:
+    """Run it until the block ends, then stop it politely unless it is gone already."""
+    (site_port,) = ports.free_ports(1)
+    folder = DataFolder(data)
+    folder.url_path.unlink(missing_ok=True)
+    log_path = data.with_suffix(".log")
+    command = [sys.executable, "manage.py", "runbank", "--no-open"]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(site_port), "--data-dir", str(data), *options],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until(lambda: folder.url_path.exists() or process.poll() is not None, "runbank says its URL")
+        assert process.poll() is None, log_path.read_text(encoding="utf-8")
+        yield Running(process, folder)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        assert process.wait(WAIT_S) in (0, -signal.SIGKILL), log_path.read_text(encoding="utf-8")
+
+
+@pytest.mark.timeout(240)
+def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
+    data = tmp_path / "the bank"
+    bodies: dict[str, Any] = {}
+    with runbank(data) as bank:
+        for number in range(5):
+            key = f"key-{number}"
+            status, body = bank.rest(
+                "POST",
+                "transactions/",
+                {"sender": 21, "receiver": 700, "amount": 1},
+                **{"Idempotency-Key": key},
+            )
+            assert (status, body["outcome"]) == (200, "committed"), body
+            bodies[key] = body
+        status, body = bank.rest("POST", "transactions/", {"sender": 21, "receiver": 700, "amount": 6})
+        assert (status, body["outcome"], body["reason"]) == (200, "aborted", "insufficient_funds")
+        pids = bank.children()
+        assert len(pids) == 10
+        bank.process.kill()
+        bank.process.wait(WAIT_S)
+        until(lambda: not any(lives(pid) for pid in pids), "workers and site end with the supervisor")
+    with runbank(data) as bank:
+        status, body = bank.rest("GET", "accounts/21/")
+        assert (status, body["balance"], body["version"]) == (200, 5, 5)
+        status, body = bank.rest("GET", "accounts/700/")
+        assert (status, body["balance"], body["version"]) == (200, 15, 5)
+        for key, before in bodies.items():
+            status, body = bank.rest(
+                "POST",
+                "transactions/",
+                {"sender": 21, "receiver": 700, "amount": 1},
+                **{"Idempotency-Key": key},
+            )
+            assert status == 200
+            assert (body["id"], body["positions"]) == (before["id"], before["positions"])
+        status, body = bank.rest("GET", "accounts/21/")
+        assert body["balance"] == 5, "a repeated key ran again"
+
+
+@pytest.mark.timeout(240)
+def test_faults_over_rest(tmp_path: Path) -> None:
+    """Kill, restart, fail and recover a leader through the site; an unasked death is made good."""
+    with runbank(tmp_path / "bank", "--accounts", "90") as bank:
+
+        def node(number: int) -> dict[str, Any]:
+            status, body = bank.rest("GET", f"nodes/{number}/")
+            assert status == 200, body
+            return dict(body)
+
+        def transfer_commits() -> bool:
+            status, body = bank.rest("POST", "transactions/", {"sender": 1, "receiver": 2, "amount": 1})
+            return (status, body.get("outcome")) == (200, "committed")
+
+        until(lambda: node(1)["role"] == "leader", "node 1 tells that it leads")
+        assert bank.rest("POST", "nodes/1/kill/")[0] == 200
+        until(transfer_commits, "the others elect a leader")
+        assert node(1)["state"] == "killed"
+        assert bank.rest("POST", "nodes/1/restart/")[0] == 200
+        until(lambda: node(1)["role"] == "follower", "node 1 is back")
+
+        leader = next(number for number in (2, 3) if node(number)["role"] == "leader")
+        assert bank.rest("POST", f"nodes/{leader}/fail/")[0] == 200
+        until(lambda: node(leader)["state"] == "failed", "the leader acts disconnected")
+        until(transfer_commits, "the others elect a leader again")
+        assert bank.rest("POST", f"nodes/{leader}/recover/")[0] == 200
+        until(lambda: node(leader)["role"] == "follower", "the old leader follows")
+
+        pid = bank.children()[0]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: len(bank.children()) == 10 and pid not in bank.children(), "a dead worker is replaced")
+        until(transfer_commits, "transfers go on")
