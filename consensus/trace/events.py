@@ -97,6 +97,7 @@ class Kind(NamedTuple):
 
 _MESSAGE: Final = {"n": "int", "mid": "text", "to": "int", "m": "text", "bytes": "int"}
 _NODE: Final = {"n": "int"}
+_PARTIES: Final = {"from": "int", "to": "int", "amt": "int"}
 _LINK: Final = {"a": "int", "b": "int"}
 
 KINDS: Final[dict[str, Kind]] = {
@@ -124,11 +125,11 @@ KINDS: Final[dict[str, Kind]] = {
     "tx.decide": Kind({"n": "int", "tx": "text", "outcome": "text"}, {"why": "text"}),
     "tx.apply": Kind(
         {"n": "int", "tx": "text", "s": "int", "outcome": "text"},
-        {"why": "text", "index": "int"},
+        {"why": "text", "index": "int"} | _PARTIES,
     ),
     "tx.reply": Kind(
         {"tx": "text", "outcome": "text", "ms": "number"},
-        {"n": "int", "s": "int", "b": "ballot", "why": "text", "keep": "flag"},
+        {"n": "int", "s": "int", "b": "ballot", "why": "text", "keep": "flag"} | _PARTIES,
         notable=True,
     ),
     # processes and faults
