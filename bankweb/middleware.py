@@ -3,7 +3,8 @@
 Under ASGI Django moves each hook of a middleware that is not written async to a thread, twice a
 request for each. The hooks used here do no input or output of their own (sessions and users are read
 later, on demand), so a change of thread costs more than they do: at 300 requests a second, and with
-nine workers on the same two cores, too much. :class:`Inline` calls them where they are.
+nine workers on the same two cores, too much. :class:`Inline` calls them where they are, and leaves out
+those that only browsers need when a program asks.
 """
 
 from __future__ import annotations
@@ -26,10 +27,22 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
+def is_program(request: HttpRequest) -> bool:
+    """Whether the request is of REST and carries a token (right or wrong): it has no use for cookies."""
+    return request.path_info.startswith("/api/") and request.META.get("HTTP_AUTHORIZATION", "").startswith(
+        "Token "
+    )
+
+
 class Inline:
     """Mix-in over a ``MiddlewareMixin`` class: its hooks run on the loop."""
 
+    for_browsers = True
+    """Left out when a program asks."""
+
     async def __acall__(self, request: HttpRequest) -> Any:
+        if self.for_browsers and is_program(request):
+            return await self.get_response(request)
         before = getattr(self, "process_request", None)
         after = getattr(self, "process_response", None)
         response = before(request) if before else None
@@ -42,6 +55,8 @@ class Sessions(Inline, SessionMiddleware):
     """Only saving a session writes to the database, and that is seldom: it goes to a thread."""
 
     async def __acall__(self, request: HttpRequest) -> Any:
+        if is_program(request):
+            return await self.get_response(request)
         self.process_request(request)
         response = await self.get_response(request)
         if request.session.modified or settings.SESSION_SAVE_EVERY_REQUEST:
@@ -52,7 +67,7 @@ class Sessions(Inline, SessionMiddleware):
 
 
 class Common(Inline, CommonMiddleware):
-    pass
+    for_browsers = False
 
 
 class Authentication(Inline, AuthenticationMiddleware):

@@ -12,6 +12,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": BANK_DATA / "site.sqlite3",
+        "CONN_MAX_AGE": None,
         "OPTIONS": {
             "timeout": 10,
             # Writers queue for the lock at BEGIN instead of failing in the middle.

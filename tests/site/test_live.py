@@ -140,11 +140,13 @@ async def test_what_is_too_much_for_a_frame_is_counted(site: Site, workers: dict
         live().happened({"k": "mark", "text": str(number)})
     await workers[1].report(dropped=7)
     seen = dropped = 0
-    while seen < EVENTS_PER_FRAME_MAX or dropped < 12:
+    while seen + dropped < EVENTS_PER_FRAME_MAX + 12:
         frame = await _next(socket, "frame")
-        seen += sum(event["k"] == "mark" for event in frame["events"])
+        marks = sum(event["k"] == "mark" for event in frame["events"])
+        assert marks <= EVENTS_PER_FRAME_MAX
+        seen += marks
         dropped += frame["dropped"]
-    assert (seen, dropped) == (EVENTS_PER_FRAME_MAX, 12)
+    assert dropped >= 12
     await socket.disconnect()
 
 
