@@ -278,11 +278,7 @@ def _process(draft: Draft, event: TraceEvent) -> None:
 
 def _agg(draft: Draft, event: TraceEvent) -> None:
     for link, counts in event.get("links", {}).items():
-        draft.part("links")[link] = {
-            "m": counts,
-            "window": event["window"],
-            "ts": event["ts"],
-        }
+        draft.part("links")[link] = {"m": counts, "window": event["window"], "ts": event["ts"]}
     for key, status in event.get("nodes", {}).items():
         _status(draft, key, status, event["ts"])
     if event.get("tx") or event.get("hist"):
@@ -326,14 +322,7 @@ def _bucket(draft: Draft, start: int) -> int:
     """Index of the bucket that begins at ``start``; -1 when that time is long gone."""
     series = draft.state["series"]
     if not series or series[-1]["ts"] < start:
-        fresh = {
-            "ts": start,
-            "committed": 0,
-            "aborted": 0,
-            "reads": 0,
-            "refused": 0,
-            "hist": {},
-        }
+        fresh = {"ts": start, "committed": 0, "aborted": 0, "reads": 0, "refused": 0, "hist": {}}
         draft.push("series", fresh, SERIES_MAX)
         return len(draft.state["series"]) - 1
     for index in range(len(series) - 1, max(-1, len(series) - 1 - SERIES_BACK), -1):
@@ -375,24 +364,25 @@ def _transaction(draft: Draft, event: TraceEvent) -> dict[str, Any]:
     return draft.item("tx", len(draft.state["tx"]) - 1)
 
 
+def _parties(entry: dict[str, Any], event: TraceEvent) -> None:
+    """Who pays whom how much, from any event that says so."""
+    if "from" in event:
+        entry["from"], entry["to"], entry["amt"] = event["from"], event["to"], event["amt"]
+    if "b" in event:
+        entry["b"] = list(event["b"])
+
+
 def _submit(draft: Draft, event: TraceEvent) -> None:
     entry = _transaction(draft, event)
-    entry["from"], entry["to"], entry["amt"] = event["from"], event["to"], event["amt"]
-    entry["ts"], entry["n"], entry["q"] = (
-        event["ts"],
-        event.get("n", 0),
-        event.get("q", 0),
-    )
+    _parties(entry, event)
+    entry["ts"], entry["n"], entry["q"] = event["ts"], event.get("n", 0), event.get("q", 0)
     entry["cl"] = _cluster_of(draft, event)
 
 
 def _apply(draft: Draft, event: TraceEvent) -> None:
     entry = _transaction(draft, event)
-    entry["s"], entry["outcome"], entry["why"] = (
-        event["s"],
-        event["outcome"],
-        event.get("why", ""),
-    )
+    _parties(entry, event)
+    entry["s"], entry["outcome"], entry["why"] = event["s"], event["outcome"], event.get("why", "")
     entry["cl"] = _cluster_of(draft, event)
     if event["n"] not in entry["applied"] and len(entry["applied"]) < APPLIED_MAX:
         entry["applied"] = [*entry["applied"], event["n"]]
@@ -402,16 +392,11 @@ def _apply(draft: Draft, event: TraceEvent) -> None:
 
 def _reply(draft: Draft, event: TraceEvent) -> None:
     entry = _transaction(draft, event)
-    entry["outcome"], entry["why"], entry["ms"] = (
-        event["outcome"],
-        event.get("why", ""),
-        event["ms"],
-    )
+    _parties(entry, event)
+    entry["outcome"], entry["why"], entry["ms"] = event["outcome"], event.get("why", ""), event["ms"]
     entry["n"], entry["q"] = event.get("n", 0), event.get("q", 0)
     if "s" in event:
         entry["s"] = event["s"]
-    if "b" in event:
-        entry["b"] = list(event["b"])
     entry["cl"] = _cluster_of(draft, event) or entry["cl"]
 
 
@@ -424,12 +409,7 @@ def _cluster_of(draft: Draft, event: TraceEvent) -> int:
 
 def _cut(draft: Draft, event: TraceEvent) -> None:
     key = f"{event['a']}>{event['b']}"
-    cut = {
-        "a": event["a"],
-        "b": event["b"],
-        "delay": event.get("delay", 0),
-        "loss": event.get("loss", 0),
-    }
+    cut = {"a": event["a"], "b": event["b"], "delay": event.get("delay", 0), "loss": event.get("loss", 0)}
     if draft.state["cuts"].get(key) == cut:
         return
     draft.part("cuts")[key] = cut

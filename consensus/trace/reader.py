@@ -52,10 +52,7 @@ class Recording:
                     yield line
 
     def events(
-        self,
-        first: int = 0,
-        last: int | None = None,
-        kinds: Collection[str] | None = None,
+        self, first: int = 0, last: int | None = None, kinds: Collection[str] | None = None
     ) -> Iterator[TraceEvent]:
         """Events with ``first <= q <= last``, of ``kinds`` (None: all)."""
         for line in self.lines():

@@ -278,15 +278,21 @@ function transaction(draft, event) {
   return draft.entry("tx", index);
 }
 
+/** Who pays whom how much, from any event that says so. */
+function setParties(entry, event) {
+  if ("from" in event) Object.assign(entry, { from: event.from, to: event.to, amt: event.amt });
+  if ("b" in event) entry.b = [...event.b];
+}
+
 function onSubmit(draft, event) {
-  Object.assign(transaction(draft, event), {
-    from: event.from, to: event.to, amt: event.amt,
-    ts: event.ts, n: event.n ?? 0, q: event.q ?? 0, cl: clusterOf(draft, event),
-  });
+  const entry = transaction(draft, event);
+  setParties(entry, event);
+  Object.assign(entry, { ts: event.ts, n: event.n ?? 0, q: event.q ?? 0, cl: clusterOf(draft, event) });
 }
 
 function onApply(draft, event) {
   const entry = transaction(draft, event);
+  setParties(entry, event);
   entry.s = event.s;
   entry.outcome = event.outcome;
   entry.why = event.why ?? "";
@@ -299,13 +305,13 @@ function onApply(draft, event) {
 
 function onReply(draft, event) {
   const entry = transaction(draft, event);
+  setParties(entry, event);
   entry.outcome = event.outcome;
   entry.why = event.why ?? "";
   entry.ms = event.ms;
   entry.n = event.n ?? 0;
   entry.q = event.q ?? 0;
   if ("s" in event) entry.s = event.s;
-  if ("b" in event) entry.b = [...event.b];
   entry.cl = clusterOf(draft, event) || entry.cl;
 }
 

@@ -84,7 +84,8 @@ def failover() -> list[dict[str, Any]]:
     for node in (2, 3):
         story.say("paxos.leader", node, b=[2, 2], leader=2, w=3)
     story.say("tx.submit", 2, tx="aa-4", **{"from": 1001, "to": 1002}, amt=500)
-    story.say("tx.apply", 2, tx="aa-4", s=5, outcome="aborted", why="insufficient_funds")
+    story.say("tx.apply", 2, tx="aa-4", s=5, outcome="aborted", why="insufficient_funds", b=[2, 2])
+    story.say("tx.apply", 3, tx="aa-5", s=6, outcome="committed", **{"from": 7, "to": 8}, amt=3)
     story.say("tx.reply", 2, tx="aa-4", outcome="aborted", why="insufficient_funds", ms=1.5)
     story.wait(300)
     story.say("node.recover", 1)

@@ -68,7 +68,9 @@ def test_variants_follow_their_fields() -> None:
 
 def test_codes_become_words() -> None:
     reply = {"k": "tx.reply", "ts": 1, "tx": "a", "outcome": "aborted", "ms": 1, "why": "insufficient_funds"}
-    assert narrate(reply) == "A transfer aborted: the sender has not enough money"
+    assert narrate(reply) == "A transaction aborted: the sender has not enough money"
+    known = {**reply, "from": 1, "to": 2, "amt": 9}
+    assert narrate(known) == "9 from 1 to 2 aborted: the sender has not enough money"
 
 
 def test_other_kinds_have_none() -> None:

@@ -19,7 +19,7 @@ test("variants follow their fields, as in Python", () => {
 
 test("codes become words", () => {
   const reply = { k: "tx.reply", ts: 1, tx: "a", outcome: "aborted", ms: 1, why: "insufficient_funds" };
-  assert.equal(narrate(reply), "A transfer aborted: the sender has not enough money");
+  assert.equal(narrate(reply), "A transaction aborted: the sender has not enough money");
 });
 
 test("a kind that people are not told of gives null", () => {
