@@ -90,6 +90,9 @@ class Admission:
                     refused.setdefault(reason_, []).append(number)
         if fresh:
             self.queue.add_transactions(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
+            if self.ctx.trace_level:
+                for item in fresh:
+                    self._trace(message.session, item)
         if known:
             self._reply(connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch))
         for reason, numbers in refused.items():
@@ -111,6 +114,8 @@ class Admission:
             age_us = item.age_us or self.ctx.now_us + self.ctx.wall_offset_us
             cross = CrossItem(item.number, age_us, item.legs, homes, item.conditions)
             accounts = tuple([a for a, home in zip(accounts, homes, strict=False) if home == own])
+            if self.ctx.trace_level:
+                self._trace(message.session, item)
         wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)
         if self.waiting.free(accounts):
             if cross is None:
@@ -198,6 +203,17 @@ class Admission:
     def pending(self, tx: TxId) -> bool:
         """Whether a client's transaction waits, is queued, or is in flight."""
         return tx.number in self._open.get(tx.session, ())
+
+    def _trace(self, session: SessionId, item: Item) -> None:
+        """Name the parties: who pays first, who gets first, how much is paid in all."""
+        pairs = list(zip(item.legs[::2], item.legs[1::2], strict=False))
+        payer = next((account for account, delta in pairs if delta < 0), None)
+        payee = next((account for account, delta in pairs if delta > 0), None)
+        if payer is None or payee is None:
+            return
+        paid = -sum(delta for _, delta in pairs if delta < 0)
+        parties = {"from": payer, "to": payee, "amt": paid}
+        self.ctx.event("tx.submit", tx=str(TxId(session, item.number)), legs=list(item.legs), **parties)
 
     # --- connections ---------------------------------------------------------------
 

@@ -127,6 +127,8 @@ class Participant:
         for vote in result.votes:
             tx = TxId(vote.session, vote.number)
             self._proposed.pop(tx, None)
+            if self._ctx.trace_level:
+                self._trace(vote)
             if not vote.status:
                 self._ctx.counters["locks_acquired"] += 1
                 self._doubts[tx] = self._ctx.now_us + self._doubt_us
@@ -137,6 +139,14 @@ class Participant:
             self._proposed.pop(tx, None)
             self._waiting.unclaim(row.legs[::2], tx)
             self._new(result.coordinator, tx, row)
+
+    def _trace(self, vote: VoteRow) -> None:
+        tx = TxId(vote.session, vote.number)
+        prepared = self._state().cross.prepared.get(tx)
+        if prepared is not None:
+            self._ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=list(prepared.legs[::2]))
+        why = {"why": Status(vote.status).name.lower()} if vote.status else {}
+        self._ctx.event("tx.vote", tx=str(tx), s=vote.slot, yes=not vote.status, **why)
 
     # --- decisions -------------------------------------------------------------------
 
