@@ -4,8 +4,8 @@
 from any keyframe gives what folding from the start gives (tests/data/traces holds both to it). So:
 no clock, no rounding, no iteration whose order could differ, and every list bounded.
 
-A state is never changed in place. :class:`Draft` copies a part of it before the first write to it in a
-call, so a batch of events costs one copy of what it touches.
+A state is never changed in place: a :class:`consensus.trace.draft.Draft` copies a part of it before the
+first write to it in a call, so a batch of events costs one copy of what it touches.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from consensus.trace.draft import Draft, State
 from consensus.trace.events import NODE_STATUS, SCHEMA_VERSION, TraceEvent
-
-State = dict[str, Any]
 
 FEED_MAX: Final = 100
 TRANSACTIONS_MAX: Final = 100
@@ -110,56 +109,6 @@ def _node(node: int, cluster: int) -> dict[str, Any]:
     }
 
 
-class Draft:
-    """A state being written: parts are copied once, before their first change."""
-
-    def __init__(self, state: State) -> None:
-        self.state = dict(state)
-        # Keeps each owned value alive: an id that was freed could come back as another value's.
-        self._own: dict[int, Any] = {}
-
-    def part(self, name: str) -> Any:
-        """A top-level map or list that may be written to."""
-        value = self.state[name]
-        if id(value) not in self._own:
-            value = value.copy()
-            self.state[name] = value
-            self._own[id(value)] = value
-        return value
-
-    def entry(self, name: str, key: str) -> dict[str, Any] | None:
-        """The map under ``key`` of the part ``name``, writable; None when there is none."""
-        value = self.state[name].get(key)
-        if value is None:
-            return None
-        if id(value) not in self._own:
-            value = value.copy()
-            self._own[id(value)] = value
-            self.part(name)[key] = value
-        return value  # type: ignore[no-any-return]
-
-    def item(self, name: str, index: int) -> dict[str, Any]:
-        """The map at ``index`` of the list ``name``, writable."""
-        items = self.part(name)
-        value = items[index]
-        if id(value) not in self._own:
-            value = value.copy()
-            self._own[id(value)] = value
-            items[index] = value
-        return value  # type: ignore[no-any-return]
-
-    def push(self, name: str, value: Any, limit: int) -> None:
-        """Append to a list, letting its oldest entries go."""
-        items = self.part(name)
-        items.append(value)
-        if len(items) > limit:
-            del items[: len(items) - limit]
-
-    def note(self, event: TraceEvent) -> None:
-        """Put an event into the feed."""
-        self.push("feed", event, FEED_MAX)
-
-
 def _step(draft: Draft, event: TraceEvent) -> None:
     state = draft.state
     state["q"] = max(state["q"], event.get("q", 0))
@@ -188,6 +137,11 @@ def _enter(draft: Draft, incarnation: int) -> None:
     state["inc"] = incarnation
 
 
+def _note(draft: Draft, event: TraceEvent) -> None:
+    """Put an event into the feed."""
+    draft.push("feed", event, FEED_MAX)
+
+
 # --- cases, one per kind; a kind without one changes nothing but q and ts --------------------------
 
 
@@ -201,7 +155,7 @@ def _ballot(draft: Draft, event: TraceEvent) -> None:
     if cluster is None or ballot[1] != event["n"] or ballot <= cluster["ballot"]:
         return
     cluster["election"] = {"n": event["n"], "b": ballot, "ts": event["ts"]}
-    draft.note(event)
+    _note(draft, event)
 
 
 def _leader(draft: Draft, event: TraceEvent) -> None:
@@ -214,7 +168,7 @@ def _leader(draft: Draft, event: TraceEvent) -> None:
         node["ballot"] = ballot
         node["role"] = "leader" if event["leader"] == event["n"] else "follower"
     if _lead(draft, node["cluster"], event["leader"], ballot):
-        draft.note(event)
+        _note(draft, event)
 
 
 def _lead(draft: Draft, number: int, leader: int, ballot: list[int]) -> bool:
@@ -273,7 +227,7 @@ def _process(draft: Draft, event: TraceEvent) -> None:
     if up in _GONE:
         node["role"], node["queue"], node["in_flight"] = "", 0, 0
     if changed:
-        draft.note(event)
+        _note(draft, event)
 
 
 def _agg(draft: Draft, event: TraceEvent) -> None:
@@ -413,14 +367,14 @@ def _cut(draft: Draft, event: TraceEvent) -> None:
     if draft.state["cuts"].get(key) == cut:
         return
     draft.part("cuts")[key] = cut
-    draft.note(event)
+    _note(draft, event)
 
 
 def _heal(draft: Draft, event: TraceEvent) -> None:
     key = f"{event['a']}>{event['b']}"
     if key in draft.state["cuts"]:
         del draft.part("cuts")[key]
-        draft.note(event)
+        _note(draft, event)
 
 
 def _check(draft: Draft, event: TraceEvent) -> None:
@@ -431,16 +385,12 @@ def _check(draft: Draft, event: TraceEvent) -> None:
         "ts": event["ts"],
     }
     if before is None or before["ok"] != event["ok"]:
-        draft.note(event)
+        _note(draft, event)
 
 
 def _gap(draft: Draft, event: TraceEvent) -> None:
     draft.state["lost"] += max(0, event["to"] - event["from"] + 1)
-    draft.note(event)
-
-
-def _noted(draft: Draft, event: TraceEvent) -> None:
-    draft.note(event)
+    _note(draft, event)
 
 
 _CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
@@ -460,7 +410,7 @@ _CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
     "tx.reply": _reply,
     "agg": _agg,
     "check": _check,
-    "ctl": _noted,
-    "mark": _noted,
+    "ctl": _note,
+    "mark": _note,
     "gap": _gap,
 }

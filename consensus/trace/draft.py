@@ -1,0 +1,54 @@
+"""A state being written: copy on the first write, so that states are never changed in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+State = dict[str, Any]
+"""A JSON object; its parts are maps of maps and lists of maps."""
+
+
+class Draft:
+    """A state being written: parts are copied once, before their first change."""
+
+    def __init__(self, state: State) -> None:
+        self.state = dict(state)
+        # Keeps each owned value alive: an id that was freed could come back as another value's.
+        self._own: dict[int, Any] = {}
+
+    def part(self, name: str) -> Any:
+        """A top-level map or list that may be written to."""
+        value = self.state[name]
+        if id(value) not in self._own:
+            value = value.copy()
+            self.state[name] = value
+            self._own[id(value)] = value
+        return value
+
+    def entry(self, name: str, key: str) -> dict[str, Any] | None:
+        """The map under ``key`` of the part ``name``, writable; None when there is none."""
+        value = self.state[name].get(key)
+        if value is None:
+            return None
+        if id(value) not in self._own:
+            value = value.copy()
+            self._own[id(value)] = value
+            self.part(name)[key] = value
+        return value  # type: ignore[no-any-return]
+
+    def item(self, name: str, index: int) -> dict[str, Any]:
+        """The map at ``index`` of the list ``name``, writable."""
+        items = self.part(name)
+        value = items[index]
+        if id(value) not in self._own:
+            value = value.copy()
+            self._own[id(value)] = value
+            items[index] = value
+        return value  # type: ignore[no-any-return]
+
+    def push(self, name: str, value: Any, limit: int) -> None:
+        """Append to a list, letting its oldest entries go."""
+        items = self.part(name)
+        items.append(value)
+        if len(items) > limit:
+            del items[: len(items) - limit]
