@@ -124,6 +124,8 @@ def _close_with_daphne() -> None:
     )
 
 
+# The store's writer thread must not wait five milliseconds for its turn while the loop is busy.
+sys.setswitchinterval(0.001)
 live()
 _close_with_daphne()
 

@@ -72,7 +72,13 @@ async def page(filters: dict[str, Any], cursor: str, limit: int = PAGE) -> Page:
 
 def describe(row: Kept) -> dict[str, Any]:
     """A kept transaction, as the module's docstring says."""
-    return _describe(msgspec.json.decode(bytes(row.body)), row.legs, row.source, row.actor, row.created)
+    return _describe(
+        msgspec.json.decode(bytes(row.body)),
+        msgspec.json.decode(row.legs),
+        row.source,
+        row.actor,
+        row.created,
+    )
 
 
 def describe_batch_item(body: dict[str, Any], created: datetime.datetime) -> dict[str, Any]:

@@ -12,8 +12,8 @@ class Kept(models.Model):
     outcome = models.CharField(max_length=16)
     body = models.BinaryField()
     """The REST body, JSON."""
-    legs = models.JSONField(default=list)
-    """``[[account, delta], …]``."""
+    legs = models.TextField()
+    """JSON, ``[[account, delta], …]``."""
     touched = models.CharField(max_length=200)
     """Its accounts as ``,21,700,``, to search by one of them."""
     source = models.CharField(max_length=8)
@@ -59,8 +59,8 @@ class Claim(models.Model):
     actor = models.CharField(max_length=150)
     key = models.CharField(max_length=200)
     body_hash = models.CharField(max_length=64)
-    tx_ids = models.JSONField(default=list)
-    """``[[session, first, last], …]``, in the order of the request."""
+    tx_ids = models.TextField()
+    """JSON, ``[[session, first, last], …]``, in the order of the request."""
     answer = models.BinaryField(null=True)
     """Body of the final answer (status 200); null while there is none, or when it is in ``batch``."""
     position = models.CharField(max_length=2_000, default="")

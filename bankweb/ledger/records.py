@@ -76,6 +76,21 @@ class Amended(NamedTuple):
     body: bytes
 
 
+# These run for each single call, where the work of the ORM would cost more than that of the database.
+_INSERT_CLAIM: Final = """
+    INSERT INTO ledger_claim (actor, key, body_hash, tx_ids, position, created)
+    VALUES (%s, %s, %s, %s, '', %s)
+    ON CONFLICT (actor, key) DO NOTHING
+"""
+_INSERT_KEPT: Final = """
+    INSERT INTO ledger_kept (tx, outcome, body, legs, touched, source, actor, created)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (tx) DO UPDATE SET outcome = excluded.outcome, body = excluded.body
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
@@ -85,27 +100,29 @@ def _now() -> datetime.datetime:
 
 def claim(wishes: list[Claiming]) -> list[Claimed]:
     """Give each key to who came first, and tell what it stands for."""
-    now = _now()
-    Claim.objects.bulk_create(
-        [
-            Claim(actor=w.actor, key=w.key, body_hash=w.body_hash, tx_ids=w.tx_ids, created=now)
-            for w in wishes
-        ],
-        ignore_conflicts=True,
-    )
-    rows = Claim.objects.filter(key__in={wish.key for wish in wishes}).select_related("batch")
-    found = {(row.actor, row.key): row for row in rows}
-    return [_claimed(found[wish.actor, wish.key], wish) for wish in wishes]
+    now = connection.ops.adapt_datetimefield_value(_now())
+    rows = [(w.actor, w.key, w.body_hash, _encode(w.tx_ids).decode(), now) for w in wishes]
+    keys = sorted({wish.key for wish in wishes})
+    marks = ", ".join(["%s"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT_CLAIM, rows)
+        cursor.execute(f"SELECT id, actor, key, tx_ids FROM ledger_claim WHERE key IN ({marks})", keys)
+        found = {(actor, key): (row, tx_ids) for row, actor, key, tx_ids in cursor.fetchall()}
+    return [
+        _claimed(wish, *found[wish.actor, wish.key], tx_ids)
+        for wish, (_, _, _, tx_ids, _) in zip(wishes, rows, strict=True)
+    ]
 
 
-def _claimed(row: Claim, wish: Claiming) -> Claimed:
+def _claimed(wish: Claiming, row_id: int, tx_ids: str, own_tx_ids: str) -> Claimed:
+    if tx_ids == own_tx_ids:
+        return Claimed(row_id, True, wish.body_hash, wish.tx_ids, None, 0, "", _now())
+    row = Claim.objects.select_related("batch").get(pk=row_id)
     answer = bytes(row.answer) if row.answer is not None else None
     if row.batch is not None:
         answer = zlib.decompress(row.batch.body)
-    is_new = row.tx_ids == wish.tx_ids
-    return Claimed(
-        row.pk, is_new, row.body_hash, row.tx_ids, answer, row.batch_id or 0, row.position, row.created
-    )
+    spans = msgspec.json.decode(row.tx_ids)
+    return Claimed(row_id, False, row.body_hash, spans, answer, row.batch_id or 0, row.position, row.created)
 
 
 def release(claims: list[int]) -> list[None]:
@@ -119,29 +136,26 @@ def release(claims: list[int]) -> list[None]:
 
 def end(ended: list[Ended]) -> list[None]:
     """Keep transactions with their answers; a final one replaces what was known before."""
-    now = _now()
+    now = connection.ops.adapt_datetimefield_value(_now())
     latest = {item.tx: item for item in ended}
     rows = [
-        Kept(
-            tx=item.tx,
-            outcome=item.outcome,
-            body=item.body,
-            legs=[list(pair) for pair in zip(item.legs[::2], item.legs[1::2], strict=True)],
-            touched=f",{','.join(map(str, item.legs[::2]))},",
-            source=item.source,
-            actor=item.actor,
-            created=now,
+        (
+            item.tx,
+            item.outcome,
+            item.body,
+            _encode(list(zip(item.legs[::2], item.legs[1::2], strict=True))).decode(),
+            f",{','.join(map(str, item.legs[::2]))},",
+            item.source,
+            item.actor,
+            now,
         )
         for item in latest.values()
     ]
-    Kept.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["tx"], update_fields=["outcome", "body"]
-    )
     answers = [(item.body, item.position, item.claim) for item in ended if item.claim and item.is_final]
-    if answers:
-        table = connection.ops.quote_name(Claim._meta.db_table)
-        with connection.cursor() as cursor:
-            cursor.executemany(f"UPDATE {table} SET answer = %s, position = %s WHERE id = %s", answers)
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT_KEPT, rows)
+        if answers:
+            cursor.executemany("UPDATE ledger_claim SET answer = %s, position = %s WHERE id = %s", answers)
     _prune(len(ended))
     return [None] * len(ended)
 

@@ -310,7 +310,7 @@ async def look_up(text: str) -> dict[str, Any] | None:
             return kept.describe_batch_item(body, created)
         await writer().write(records.end, bodies.ended(result, (), "batch", ""))
     elif row.outcome == UNKNOWN:
-        legs = tuple(value for leg in row.legs for value in leg)
+        legs = tuple(value for leg in msgspec.json.decode(row.legs) for value in leg)
         result = await gateway().resolve(tx_id, legs, tuple(msgspec.json.decode(bytes(row.body))["clusters"]))
         if result.final:
             await writer().write(records.end, bodies.ended(result, legs, row.source, row.actor))
