@@ -53,6 +53,7 @@ class BankClient(ClientCore):
                 when they are first needed.
         """
         self._loop = asyncio.get_running_loop()
+        self._running = True
         self._eager = set(self._lanes if clusters is None else clusters)
         for cluster in self._eager:
             self._lanes[cluster].prepare(self._session)
@@ -71,7 +72,7 @@ class BankClient(ClientCore):
 
     async def close(self) -> None:
         """End the connections. What is outstanding ends unknown, or refused if it was never sent."""
-        self._closed = True
+        self._running = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -155,6 +156,7 @@ class BankClient(ClientCore):
         Raises:
             UnknownTransactionError: not a transaction of this client, and no cluster was named.
         """
+        self.require_running()
         session = self._sessions.get(tx_id.session)
         unsettled = session.unknown.get(tx_id.number) if session is not None else None
         pending = session.pending.get(tx_id.number) if session is not None else None
@@ -191,6 +193,7 @@ class BankClient(ClientCore):
         deadline_s: float | None = None,
     ) -> None:
         """Read; ``on_done`` is called once, on the loop. Errors as :meth:`read`."""
+        self.require_running()
         clusters = self.directory.clusters_of_accounts(accounts)
         if len(clusters) > 1:
             raise CrossClusterError(clusters)

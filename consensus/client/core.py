@@ -59,7 +59,7 @@ class ClientCore:
         self._eager: set[ClusterId] = set()
         self._opened = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._running = False
         self._deadline_s = topology.timings.client_deadline_ms / 1e3
 
     # --- the lanes' view (lane.Host) --------------------------------------
@@ -69,6 +69,11 @@ class ClientCore:
         if self._loop is None:
             raise ClientError("the client is not started; call start() first")
         return self._loop
+
+    def require_running(self) -> None:
+        """Raise ClientError before :meth:`start` and after :meth:`close`."""
+        if not self._running:
+            raise ClientError("the client is not started, or closed")
 
     def now(self) -> float:
         # Not the loop's time: uvloop's counts whole milliseconds and stands still within a turn.
@@ -86,7 +91,7 @@ class ClientCore:
             address = self.topology.nodes[node]
             link = NodeLink(address, self._secret, Role.CLIENT, self, name=self._name)
             self._links[node] = link
-            if not self._closed:
+            if self._running:
                 link.open()
         return link
 
@@ -135,6 +140,8 @@ class ClientCore:
             ClientSaturatedError: too many transactions wait for an answer already.
             ClientError: not started, or ``tx_id`` is not an unused one of this client.
         """
+        if not self._running:
+            self.require_running()
         clusters = self.directory.clusters_of(legs)
         if len(clusters) > 1:
             raise CrossClusterError(clusters)
@@ -146,7 +153,7 @@ class ClientCore:
                 session = self._next_session()
             number = session.take_number()
             tx_id = TxId(session.id, number)
-        now = self.now()
+        now = time.monotonic()
         deadline = now + (self._deadline_s if deadline_s is None else deadline_s)
         pending = Pending(Item(number, legs, conditions), session, clusters, on_done, now, deadline)
         session.pending[number] = pending
@@ -227,8 +234,9 @@ class ClientCore:
         now = self.now()
         epoch = message.epoch
         self._lane_by_node[link.node.id].leadership.heard_outcome()
+        asked = len(self._resolves)
         for number, outcome in zip(message.numbers, message.outcomes, strict=False):
-            if self._resolves:
+            if asked:
                 tx_id = TxId(message.session, number)
                 if self._resolves.heard_outcome(tx_id, outcome, epoch) and session is not None:
                     session.settle(number)

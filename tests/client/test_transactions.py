@@ -360,3 +360,11 @@ async def test_close_ends_what_is_outstanding(bank: FakeBank, connect: Any) -> N
     await until(bank.nodes[1].submits)
     await client.close()
     assert (await sent).outcome == "unknown"
+    with pytest.raises(ClientError, match="closed"):
+        await client.transfer(1, 2, 1)
+
+
+async def test_before_start(bank: FakeBank) -> None:
+    client = BankClient(bank.topology, "")
+    with pytest.raises(ClientError, match="not started"):
+        await client.transfer(1, 2, 1)

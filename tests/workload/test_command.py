@@ -1,0 +1,107 @@
+"""``manage.py bench`` and the floor as people run them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus.cli import against_floor
+from consensus.cli.bench_command import add_arguments, bench_options, refuse_later
+from consensus.cli.command import UsageError
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], cwd=PROJECT, capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def parsed(*arguments: str) -> dict[str, Any]:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return vars(parser.parse_args(arguments))
+
+
+@pytest.mark.process
+def test_bench_measures_conservation_and_agreement() -> None:
+    done = run("manage.py", "bench", "--clients", "10", "--transactions", "300", "--warmup", "0.1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["committed"] + sum(result["aborted"].values()) == 300
+    assert (result["conserved"], result["replicas_agree"], result["unknown"]) == (True, True, 0)
+    assert result["latency_ms"]["p999"] >= result["latency_ms"]["p50"] > 0
+    assert (result["parameters"]["clients"], result["parameters"]["connections"]) == (10, 3)
+
+
+@pytest.mark.process
+def test_floor_prints_one_json_line() -> None:
+    done = run("-m", "consensus.workload.floor", "--clients", "8", "--seconds", "0.3", "--clusters", "2")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["tps"] > 0
+    assert (result["shape"], result["connections"]) == ("2x3", 2)
+
+
+@pytest.mark.process
+def test_floor_across_groups_and_reads() -> None:
+    done = run(
+        "-m", "consensus.workload.floor",
+        "--clients", "12", "--seconds", "0.3", "--cross", "50", "--read", "30", "--connections", "6",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tps"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--rate", "100"),
+        ("--cross-shard", "20"),
+        ("--distribution", "zipf"),
+        ("--consistency", "eventual"),
+        ("--engine", "etcd"),
+        ("--site", "http://localhost"),
+        ("--sweep",),
+        ("--csv", "x"),
+        ("--preset", "default"),
+    ],
+)
+def test_what_is_not_supported_yet_is_said(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=f"{arguments[0]}.*not supported yet|not supported yet.*"):
+        refuse_later(parsed(*arguments))
+
+
+def test_presets_are_overridden_by_what_is_given() -> None:
+    preset = bench_options(parsed("--preset", "high-throughput"))
+    assert (preset.transactions, preset.clients, preset.read_pct) == (50_000, 50, 0.0)
+    assert bench_options(parsed("--preset", "read-only", "--clients", "7")).clients == 7
+    timed = bench_options(parsed("--preset", "read-only", "--duration", "2"))
+    assert (timed.transactions, timed.duration_s, timed.read_pct) == (0, 2.0, 100.0)
+
+
+@pytest.mark.process
+async def test_against_floor_takes_turns() -> None:
+    told: list[str] = []
+    table = await against_floor.against_floor(
+        clusters=1,
+        nodes=1,
+        accounts=9_000,
+        balance=1_000,
+        duration_s=0.3,
+        told=told.append,
+        loads=(against_floor.Load(4, 0, 0.0001),),
+        rounds=1,
+    )
+    (row,) = table["rows"]
+    assert row["share"] == pytest.approx(row["bank_tps"] / row["floor_tps"], abs=0.001)
+    assert (row["share_ok"], table["conserved"], table["replicas_agree"]) == (True, True, True)
+    assert (row["clients"], row["connections"], len(table["runs"])) == (4, 1, 1)
