@@ -74,20 +74,10 @@ install_node() { # linters and tests of static/ only; the site itself needs no N
   npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null || fail "npm ci failed (see above)"
 }
 
-find_chromium() {
-  local name
-  for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
-    if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1; then
-      command -v "$name"
-      return
-    fi
-  done
-}
-
-install_chromium() {
-  [ -z "$(find_chromium)" ] || return 0
-  apt_install chromium && [ -n "$(find_chromium)" ] ||
-    fail "Chromium is missing and could not be installed here; the browser tests need it: apt-get install chromium (as root), or set CHROMIUM=/path/to/it"
+install_chromium() { # the one the browser tests drive: Debian's
+  [ ! -x /usr/bin/chromium ] || return 0
+  apt_install chromium && [ -x /usr/bin/chromium ] ||
+    fail "/usr/bin/chromium is missing and could not be installed here; the browser tests need it: apt-get install chromium, as root"
 }
 
 case "${1:-}" in
