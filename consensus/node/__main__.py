@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(EXIT_DISK, str(error))
     except OSError as error:
         address = topology.nodes[args.node]
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         return _end(EXIT_OTHER, f"node {args.node} cannot listen on {address.host}:{address.port}: {reason}")
 
 

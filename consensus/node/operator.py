@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 
 from consensus import codec
+from consensus.bank.audit import AuditReport
 from consensus.messages.control import Command, CommandReply
 from consensus.net.wire import Wire
 from consensus.node.faults import LinkFault
@@ -52,6 +53,8 @@ class Steered(Protocol):
     def heal(self) -> None: ...
 
     def watch(self, wire: Wire, hz: float, level: int) -> None: ...
+
+    def cut(self, number: int) -> None: ...
 
     def counters(self, reset: bool) -> dict[str, float]: ...
 
@@ -99,6 +102,10 @@ class _Hash(_Args):
     slot: Count = 0
 
 
+class _Cut(_Args):
+    number: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+
+
 class _Counters(_Args):
     reset: bool = False
 
@@ -124,6 +131,10 @@ class Operators:
             ),
             "log": (_Log, lambda args, wire: inspect.log(node.replica, args.after, args.limit)),
             "views": (_Args, lambda args, wire: inspect.views(node.replica)),
+            "locks": (_Args, lambda args, wire: inspect.locks(node.replica)),
+            "wal": (_Args, lambda args, wire: inspect.wal(node.replica)),
+            "cut": (_Cut, lambda args, wire: node.cut(args.number)),
+            "audit": (_Cut, self._audit),
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
             "latency": (_Args, lambda args, wire: node.latency()),
@@ -165,6 +176,12 @@ class Operators:
     def _link(self, args: _Link, wire: Wire) -> None:
         self._node.set_link(args.to, LinkFault(args.cut, args.delay_ms, args.loss))
 
+    def _audit(self, args: _Cut, wire: Wire) -> dict[str, Any]:
+        """The report of a cut once it is applied here; null before, and when it is long past."""
+        machine = self._node.replica.machine
+        report = machine.audits.get(args.number)
+        return {"last": machine.state.audit, "report": None if report is None else _document(report)}
+
     def _accounts(self, args: _Accounts, wire: Wire) -> dict[str, Any]:
         return inspect.accounts(self._node.replica, args.ids, args.after, args.limit, args.changed)
 
@@ -172,6 +189,14 @@ class Operators:
 def _refusal(command: Command, reason: str) -> CommandReply:
     _log.info("refused a command: %s", reason)
     return CommandReply(command.id, False, {"error": reason})
+
+
+def _document(report: AuditReport) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(report),
+        "prepared": [[part.tx.hex(), part.coordinator, part.delta] for part in report.prepared],
+        "committed": [tx.hex() for tx in report.committed],
+    }
 
 
 def _size(body: Any) -> int:

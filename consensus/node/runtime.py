@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from consensus.codec import encode
-from consensus.effects import Disconnected, Event, Freeze, Receive, ReplyTo, Requests, Thaw, Wake
+from consensus.effects import Cut, Disconnected, Event, Freeze, Receive, ReplyTo, Requests, Thaw, Wake
 from consensus.messages.client import Replies, Submit
 from consensus.net.control import Control
 from consensus.net.peers import Peers
@@ -320,6 +320,10 @@ class Node:
             "latency_ms": self._latencies.figures(),
             "since_s": round(seconds, 3),
         }
+
+    def cut(self, number: int) -> None:
+        """Begin an audit cut in this cluster; nothing happens unless this node leads it."""
+        self._engine.step(Cut(number))
 
     def watch(self, wire: Wire, hz: float, level: int) -> None:
         self._telemetry.watch(wire, hz, level)

@@ -1,0 +1,128 @@
+"""Gate, link faults, latencies, sampling, logs: each on its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from consensus.messages.client import Outcome, Replies, Submit
+from consensus.messages.entries import Item
+from consensus.node import telemetry
+from consensus.node.faults import DELAYED_BYTES_MAX, Faults, LinkFault
+from consensus.node.gate import Gate
+from consensus.node.latency import Latencies
+from consensus.node.telemetry import Sampler
+from consensus.types import Ballot
+
+
+def test_the_gate_lets_out_in_order_what_is_synced() -> None:
+    gate = Gate()
+    for after, name in ((1, b"a"), (2, b"b"), (2, b"c"), (4, b"d")):
+        gate.hold(after, (2, 3), name)
+    assert list(gate.release(0)) == []
+    assert [data for _, _, data in gate.release(2)] == [b"a", b"b", b"c"]
+    assert len(gate) == 1
+    assert list(gate.release(9)) == [(4, (2, 3), b"d")]
+
+
+def test_a_message_that_waits_for_less_is_not_kept_behind_others() -> None:
+    gate = Gate()
+    gate.hold(5, (2,), b"late")
+    gate.hold(3, (2,), b"first")
+    gate.hold(3, (2,), b"second")
+    assert [data for _, _, data in gate.release(3)] == [b"first", b"second"]
+    gate.clear()
+    assert list(gate.release(9)) == []
+
+
+def test_link_faults() -> None:
+    faults = Faults()
+    assert faults.fate(2, 10) == ("", 0.0)
+    faults.set_link(2, LinkFault(cut=True, delay_ms=5))
+    assert faults.fate(2, 10) == ("cut", 0.0)
+    assert faults.fate(3, 10) == ("", 0.0)
+    faults.set_link(2, LinkFault(delay_ms=5))
+    assert faults.fate(2, 10) == ("", 0.005)
+    faults.delayed_bytes = DELAYED_BYTES_MAX
+    assert faults.fate(2, 10) == ("delay", 0.0)
+    faults.set_link(2, LinkFault(loss=1.0))
+    assert faults.fate(2, 10) == ("loss", 0.0)
+    faults.set_link(2, LinkFault(loss=0.5))
+    fates = [faults.fate(2, 10)[0] for _ in range(2_000)]
+    assert 800 < fates.count("loss") < 1_200
+    faults.set_link(2, LinkFault())
+    assert faults.links == {}
+
+
+def submit(*numbers: int) -> Submit:
+    return Submit(b"s" * 16, 0, [Item(number, (1, -1, 2, 1)) for number in numbers])
+
+
+def replies(*numbers: int) -> Replies:
+    return Replies(b"s" * 16, list(numbers), [Outcome(0, 1, 0, Ballot(1, 1), ())] * len(numbers))
+
+
+def test_one_transaction_per_connection_is_followed_to_its_answer() -> None:
+    latencies = Latencies()
+    latencies.submitted(7, submit(1, 2), 1_000)
+    latencies.submitted(7, submit(3), 5_000)
+    latencies.submitted(8, submit(1), 1_000)
+    assert latencies.replied(7, replies(2, 3), 9_000) == -1
+    assert latencies.replied(7, replies(1), 1_900) == 13
+    assert latencies.replied(7, replies(1), 1_900) == -1
+    latencies.forget(8)
+    assert latencies.replied(8, replies(1), 2_000) == -1
+    latencies.submitted(7, submit(4), 10_000)
+    assert latencies.replied(7, replies(4), 10_100) == 0
+    figures = latencies.figures()
+    assert (figures["count"], figures["mean"]) == (2, 0.5)
+    assert figures["p50"] == 0.1
+    assert 0.9 <= figures["p99"] <= 0.9 * 1.2
+    assert Latencies().figures() == {"count": 0, "mean": None, "p50": None, "p95": None, "p99": None}
+
+
+def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 5_000_000_000
+    monkeypatch.setattr(telemetry.time, "monotonic_ns", lambda: now)
+    sampler = Sampler()
+    assert all(sampler.takes({"tx": f"a-{number}"}) for number in range(4_000)), "the first second"
+    now += 1_000_000_000
+    taken = [number for number in range(4_000) if sampler.takes({"tx": f"a-{number}"})]
+    assert 5 <= len(taken) <= 60
+    other = Sampler()
+    other._limit, other._second = sampler._limit, sampler._second
+    assert [number for number in range(4_000) if other.takes({"tx": f"a-{number}"})] == taken
+    assert sampler.takes({"tx": "x", "keep": True})
+    aborts = [sampler.takes({"tx": f"b-{number}", "outcome": "aborted"}) for number in range(1_000)]
+    assert 20 <= sum(aborts) <= 60
+    now += 3_000_000_000
+    sampler.takes({"tx": "c"})
+    now += 1_000_000_000
+    assert all(sampler.takes({"tx": f"d-{number}"}) for number in range(40))
+
+
+def test_logs_are_json_lines_on_stderr() -> None:
+    code = """
+import logging
+from consensus.node import logs
+logs.configure(4)
+logging.getLogger("bank").warning("%d of %s", 3, b"five")
+logging.getLogger("bank").debug("unseen")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("bank").exception("broken")
+import sys
+assert "rich" not in sys.modules and "twisted" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = map(json.loads, done.stderr.splitlines())
+    assert done.stdout == ""
+    assert (first["node"], first["level"], first["logger"]) == (4, "warning", "bank")
+    assert first["event"] == "3 of b'five'"
+    assert "ZeroDivisionError" in second["exception"]
