@@ -8,8 +8,11 @@ const clock = new Intl.DateTimeFormat("en-GB", {
 /** 12345 → "12,345" */
 export const count = (value) => grouped.format(value);
 
-/** Per second: one decimal below ten, whole numbers above. */
-export const rate = (value) => (value > 0 && value < 9.95 ? value.toFixed(1) : grouped.format(value));
+/** Per second: one decimal below ten, whole numbers above; a dash for none. */
+export function rate(value) {
+  if (value === null) return "–";
+  return value > 0 && value < 9.95 ? value.toFixed(1) : grouped.format(value);
+}
 
 /** Milliseconds to three significant digits; a dash for none. */
 export function millis(value) {

@@ -1,7 +1,6 @@
 /** What pages ask of a state. Pure functions; nothing here is stored. */
 
 import { ballot } from "./format.js";
-import { SERIES_MAX } from "./reducer.js";
 
 const HIST_BASE_US = 100;
 const HIST_STEPS = 4;
@@ -105,26 +104,26 @@ export function percentile(hist, share) {
   return null;
 }
 
-/** Seconds of the trace up to the last whole one: what charts draw. Seconds without counts are zero, those before the first count null. */
+/**
+ * Seconds of the trace up to the last whole one: what charts draw. A quiet second was counted as zero; one
+ * that nobody counted, because no page was open, is null: a gap in the line.
+ */
 export function chartSeries(state, seconds) {
   const end = Math.floor(state.ts / SECOND_US) - 1;
   const known = new Map(state.series.map((bucket) => [bucket.ts / SECOND_US, bucket]));
-  // Before the first count nothing is known; a full series has simply let its oldest go.
-  const begin = state.series.length < SERIES_MAX ? (state.series[0]?.ts ?? Infinity) / SECOND_US : 0;
   const rows = { time: [], committed: [], aborted: [], p50: [], p99: [] };
   for (let second = end - seconds + 1; second <= end; second += 1) {
     const bucket = known.get(second);
     rows.time.push(second);
-    const none = second < begin ? null : 0;
-    rows.committed.push(bucket ? bucket.committed + bucket.reads : none);
-    rows.aborted.push(bucket ? bucket.aborted : none);
+    rows.committed.push(bucket ? bucket.committed + bucket.reads : null);
+    rows.aborted.push(bucket ? bucket.aborted : null);
     rows.p50.push(bucket ? percentile(bucket.hist, 0.5) : null);
     rows.p99.push(bucket ? percentile(bucket.hist, 0.99) : null);
   }
   return rows;
 }
 
-/** The figures of now: averages over the last whole seconds. */
+/** The figures of now: averages over the last whole seconds; null for what nobody counted. */
 export function figures(state) {
   const end = Math.floor(state.ts / SECOND_US) * SECOND_US;
   const recent = state.series.filter((b) => b.ts < end && b.ts >= end - NOW_SECONDS * SECOND_US);
@@ -139,8 +138,8 @@ export function figures(state) {
   const messages = Object.values(linkRates(state))
     .reduce((sum, row) => sum + CLASSES.reduce((part, name) => part + row[name], 0), 0);
   return {
-    committed: committed / NOW_SECONDS,
-    aborted: aborted / NOW_SECONDS,
+    committed: recent.length ? committed / recent.length : null,
+    aborted: recent.length ? aborted / recent.length : null,
     p50: percentile(hist, 0.5),
     p99: percentile(hist, 0.99),
     messages,

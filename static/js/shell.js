@@ -1,6 +1,6 @@
 /** The frame of every page: the live state and its controls, faults, checks, theme, keys. */
 
-import { attribute, find, findAll, iconAddress, make, show, text } from "./dom.js";
+import { attribute, find, findAll, icon, iconAddress, make, show, text } from "./dom.js";
 import { age, count } from "./format.js";
 import { Live } from "./live.js";
 import { narrator } from "./narrate.js";
@@ -76,7 +76,8 @@ function showChecks(view) {
   box.dataset.shown = key;
   show(box, checks.length > 0);
   box.replaceChildren(...checks.map(([name, { ok, detail }]) =>
-    make("span", { class: `tag ${ok ? "tag-good" : "tag-bad"}`, title: detail }, `${name} ${ok ? "holds" : "FAILED"}`)));
+    make("span", { class: `tag ${ok ? "tag-good" : "tag-bad"}`, title: detail },
+      icon(ok ? "check" : "failed"), ok ? name : `NOT ${name}`)));
 }
 
 async function sentences() {

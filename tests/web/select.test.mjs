@@ -66,12 +66,14 @@ test("charts draw whole seconds up to the last one", () => {
   const rows = chartSeries(state, 60);
   assert.equal(rows.time.length, 60);
   assert.ok(rows.time.at(-1) < state.ts / 1e6);
-  assert.ok(rows.committed.every((value) => value >= 0));
+  assert.ok(rows.committed.every((value) => value === null || value >= 0));
+  assert.ok(rows.committed.filter((value) => value !== null).length > 50);
   const young = { ...failover, ts: 10_000_000, series: [{ ts: 8_000_000, committed: 5, aborted: 1, reads: 2, hist: {} }] };
   const few = chartSeries(young, 4);
   assert.deepEqual(few.time, [6, 7, 8, 9]);
-  assert.deepEqual(few.committed, [null, null, 7, 0]);
-  assert.equal(figures(young).committed, 7 / 5);
+  assert.deepEqual(few.committed, [null, null, 7, null]);
+  assert.equal(figures(young).committed, 7);
+  assert.equal(figures({ ...young, series: [] }).committed, null);
 });
 
 test("rates are per second, and silent links are left out", () => {
@@ -133,6 +135,6 @@ test("the feed has newest first, and can be told what to show", () => {
 });
 
 test("numbers read well", () => {
-  assert.deepEqual([0, 0.26, 9.96, 12_345.6].map(rate), ["0", "0.3", "10", "12,346"]);
+  assert.deepEqual([null, 0, 0.26, 9.96, 12_345.6].map(rate), ["–", "0", "0.3", "10", "12,346"]);
   assert.deepEqual([null, 1.234, 12.34, 1_234].map(millis), ["–", "1.23", "12.3", "1,234"]);
 });

@@ -7,6 +7,8 @@ import { chartSeries } from "../select.js";
 export const CHART_SECONDS = 180;
 /** Seconds in the table beside a chart. */
 const TABLE_SECONDS = 10;
+/** The axis reaches at least this far, so that a quiet bank does not look busy. */
+const LEAST_TOP = 4;
 
 const CHARTS = {
   throughput: {
@@ -62,7 +64,7 @@ class Chart {
       padding: [8, 22, 0, 0],
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
-      scales: { y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.1] } },
+      scales: { y: { range: (_, low, high) => [0, Math.max(LEAST_TOP, high ?? 0) * 1.1] } },
       axes: [
         { ...axis, space: 70, values: "{HH}:{mm}:{ss}", size: 30 },
         { ...axis, size: 46, space: 36, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },

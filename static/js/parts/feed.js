@@ -12,10 +12,12 @@ const ICONS = {
   mark: "forward", gap: "warn",
 };
 
+const iconOf = (event) => (event.k === "check" && event.ok ? "check" : (ICONS[event.k] ?? "forward"));
+
 /** good, warn or bad; none for most. */
 export function toneOf(event) {
   if (["node.fail", "node.down", "node.pause", "link.cut", "gap"].includes(event.k)) return "bad";
-  if (event.k === "check" && !event.ok) return "bad";
+  if (event.k === "check") return event.ok ? "good" : "bad";
   if (event.k === "paxos.ballot") return "warn";
   if (event.k === "tx.reply") return event.outcome === "committed" ? "good" : "warn";
   return ["paxos.leader", "node.up", "node.recover", "link.heal"].includes(event.k) ? "good" : "";
@@ -78,7 +80,7 @@ export class Feed {
 
   #row(event, sentence) {
     const time = make("time", { datetime: new Date(event.ts / 1000).toISOString() }, timeOfDay(event.ts));
-    return make("li", { "data-tone": toneOf(event), "data-kind": event.k }, time, icon(ICONS[event.k] ?? "forward"),
+    return make("li", { "data-tone": toneOf(event), "data-kind": event.k }, time, icon(iconOf(event)),
       make("span", {}, sentence));
   }
 }
