@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.PRECIOUS: .venv/bin/python
 
 PORT ?= 8000
 DATA ?= var
@@ -22,7 +23,7 @@ help: ## Show this list
 
 # Missing although it was installed once (moved, or removed by hand): everything is made anew.
 $(PY):
-	@scripts/setup.sh venv requirements.txt
+	@scripts/setup.sh venv
 
 $(RUN): requirements.txt scripts/setup.sh $(PY)
 	@scripts/setup.sh venv requirements.txt

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Install what a make target needs. setup.sh venv REQUIREMENTS | node | chromium
+# Install what a make target needs. setup.sh venv [REQUIREMENTS] | node | chromium
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Trust what the system trusts, as pip and curl do (older versions of uv know the second name only).
+export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} UV_NATIVE_TLS=${UV_NATIVE_TLS:-true}
 
 say() { printf '==> %s\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 2; }
@@ -53,15 +55,16 @@ make_venv() {
 install_venv() {
   local requirements=$1
   make_venv
+  [ -n "$requirements" ] || return 0
   say "installing $requirements"
   if have_uv; then
-    uv pip install --quiet --python .venv/bin/python --require-hashes -r "$requirements" ||
-      fail "uv could not install $requirements (see above)"
-  else
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements" ||
-      fail "pip could not install $requirements (see above)"
+    uv pip install --quiet --python .venv/bin/python --require-hashes -r "$requirements" && return
+    say "uv could not install it (see above); trying pip"
   fi
+  .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null ||
+    fail "there is no pip in .venv; on Debian: apt-get install python3-venv, then make clean"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements" ||
+    fail "pip could not install $requirements (see above)"
 }
 
 install_node() { # linters and tests of static/ only; the site itself needs no Node.js
@@ -81,8 +84,8 @@ install_chromium() { # the one the browser tests drive: Debian's
 }
 
 case "${1:-}" in
-  venv) install_venv "$2" ;;
+  venv) install_venv "${2:-}" ;;
   node) install_node ;;
   chromium) install_chromium ;;
-  *) fail "usage: setup.sh venv REQUIREMENTS | node | chromium" ;;
+  *) fail "usage: setup.sh venv [REQUIREMENTS] | node | chromium" ;;
 esac
