@@ -96,13 +96,15 @@ class Nack(Message, tag=9):
 
 class Heartbeat(Message, tag=10):
     """``round`` counts up; ``confirmed`` is the highest round a majority acknowledged;
-    ``last`` is the highest slot the leader has proposed."""
+    ``last`` is the highest slot the leader has proposed. Without ``ask`` nobody need answer: most idle
+    heartbeats only say that the leader is there."""
 
     ballot: Ballot
     round: int
     confirmed: int
     watermark: Slot
     last: Slot
+    ask: bool = True
 
 
 class HeartbeatAck(Message, tag=11):

@@ -8,12 +8,16 @@ ballot never changes: another ballot is another :class:`Leader`. A slot is chose
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from consensus.messages.paxos import Accept, Accepted, Commit, Heartbeat, HeartbeatAck, NewViewNotice
 from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.context import Context
 from consensus.types import Ballot, NodeId, Position, Slot
+
+
+ASK_EVERY: Final = 3
+"""Of so many heartbeats one asks for answers, unless a majority was silent for as long: that halves the idle cost."""
 
 
 class Proposal:
@@ -134,8 +138,8 @@ class Leader:
 
     # --- heartbeats ----------------------------------------------------------------
 
-    def beat(self) -> int:
-        """Send a heartbeat now; returns the number of its round."""
+    def beat(self, ask: bool = True) -> int:
+        """Send a heartbeat now; returns the number of its round, which counts only if answers are asked for."""
         ctx = self.ctx
         self.round += 1
         watermark = self.acceptor.log.watermark
@@ -143,7 +147,7 @@ class Leader:
         self.commit_us = 0
         self.heartbeat_us = ctx.now_us + ctx.heartbeat_us
         if ctx.others:
-            beat = Heartbeat(self.ballot, self.round, self.confirmed, watermark, self.next_slot - 1)
+            beat = Heartbeat(self.ballot, self.round, self.confirmed, watermark, self.next_slot - 1, ask)
             ctx.send(ctx.others, beat)
         if ctx.majority == 1:
             self.confirmed = self.round
@@ -172,13 +176,13 @@ class Leader:
         ctx = self.ctx
         now = ctx.now_us
         if now >= self.heartbeat_us:
-            if not self._has_majority():
+            if not self._heard_since(ctx.election_max_us):
                 ctx.event("timer.fire", name="majority_lost")
                 return False
             if self._own and now - self._own[0][2] > ctx.election_max_us:
                 ctx.event("timer.fire", name="disk_stalled")
                 return False
-            self.beat()
+            self.beat(ask=self.round % ASK_EVERY == 0 or not self._heard_since(ASK_EVERY * ctx.heartbeat_us))
             self._resend()
         elif self.commit_us and now >= self.commit_us:
             self.commit_us = 0
@@ -188,9 +192,10 @@ class Leader:
                 ctx.send(ctx.others, Commit(self.ballot, watermark))
         return True
 
-    def _has_majority(self) -> bool:
-        since = self.ctx.now_us - self.ctx.election_max_us
-        heard = sum(1 for peer in self.peers.values() if peer.heard_us >= since)
+    def _heard_since(self, span_us: int) -> bool:
+        """Whether a majority, this node included, was heard within ``span_us``."""
+        since = self.ctx.now_us - span_us
+        heard = sum([1 for peer in self.peers.values() if peer.heard_us >= since])
         return heard + 1 >= self.ctx.majority
 
     def _resend(self) -> None:

@@ -101,7 +101,7 @@ class Dispatch:
         self._watermark(sender, message.ballot, message.watermark)
         if r.acceptor.learner:
             r.learner.on_heartbeat(message)
-        else:
+        elif message.ask:
             log = r.acceptor.log
             ack = HeartbeatAck(message.ballot, message.round, log.watermark, r.machine.state.slot)
             r.ctx.send((sender,), ack)
