@@ -9,93 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import yaml
 
-from consensus.codec import FRAME_BYTES_MAX
+from consensus import topology_keys as table
 from consensus.topology import Cluster, Limits, Node, Timings, Topology
-from consensus.types import BALANCE_MAX
-
-ACCOUNTS_MAX: Final = 10_000_000
-"""Each node keeps every account of its cluster in memory; about 200 bytes each."""
-FILE_BYTES_MAX: Final = 1 << 20
-ID_MAX: Final = 65_535
-PORT_MAX: Final = 65_535
-BASE_PORT: Final = 7101
-MANY_NODES: Final = 15
-"""Above this many nodes :func:`generate` doubles the election timeouts: they usually share one machine."""
-
-
-class TopologyError(ValueError):
-    """The file or the topology is not usable; the text names the key."""
-
-
-class _Key(NamedTuple):
-    comment: str
-    least: float
-    most: float
-
-
-_TOP: Final = {
-    "initial_balance": _Key("Money on each account in a fresh incarnation.", 0, BALANCE_MAX),
-}
-
-_CLUSTER_COMMENTS: Final = {
-    "id": "Number of the cluster; unique.",
-    "first_account": "Accounts it owns at first, both ends included; all ranges together are 1..N.",
-    "last_account": "first_account - 1 means that it owns none yet.",
-    "nodes": "Its replicas. The first one leads a fresh incarnation.",
-}
-_NODE_COMMENT: Final = (
-    "id: unique in the whole file · host: name or address the node listens on · port: 1-65535"
+from consensus.topology_keys import (
+    ACCOUNTS_MAX,
+    BASE_PORT,
+    FILE_BYTES_MAX,
+    ID_MAX,
+    MANY_NODES,
+    PORT_MAX,
+    Key,
+    TopologyError,
 )
-
-_TIMINGS: Final = {
-    "heartbeat_ms": _Key("How often a leader tells its followers that it lives.", 1, 60_000),
-    "election_min_ms": _Key(
-        "A follower that hears no leader for a time drawn between these two stands for election.", 4, 600_000
-    ),
-    "election_max_ms": _Key(
-        "Must be above election_min_ms; the spread keeps two candidates apart.", 5, 600_000
-    ),
-    "resend_ms": _Key("Unanswered messages are sent again after this.", 1, 60_000),
-    "batch_delay_ms": _Key(
-        "A further slot goes out while one is in flight when its batch is full or has waited this long.",
-        0,
-        1_000,
-    ),
-    "commit_delay_ms": _Key(
-        "How long a leader with nothing to propose waits before it tells followers what is chosen.", 0, 1_000
-    ),
-    "lock_wait_ms": _Key(
-        "How long a transaction waits for its accounts before it aborts with lock_timeout.", 1, 600_000
-    ),
-    "twopc_ms": _Key("How long a coordinator waits for votes. Above lock_wait_ms.", 2, 600_000),
-    "client_deadline_ms": _Key(
-        "When a client gives up waiting for an outcome. Above twopc_ms.", 3, 3_600_000
-    ),
-}
-
-_LIMITS: Final = {
-    "batch_transactions": _Key("Transactions in one slot.", 1, 16_384),
-    "batch_bytes": _Key("Bytes of one slot's value.", 1_024, FRAME_BYTES_MAX // 2),
-    "window_slots": _Key("Slots a leader may have in flight.", 1, 1_024),
-    "queue_transactions": _Key(
-        "Transactions waiting at a leader; above it requests are refused as overloaded.", 1, 10_000_000
-    ),
-    "checkpoint_slots": _Key("A checkpoint is due after this many slots ...", 1, 10_000_000),
-    "checkpoint_bytes": _Key("... or this many bytes of log, whichever is first.", 4_096, 1 << 32),
-    "retain_slots": _Key(
-        "Chosen slots kept in memory below the checkpoint, for followers that lag.", 0, 10_000_000
-    ),
-    "segment_bytes": _Key("Size of one journal segment. Must hold at least two batches.", 65_536, 1 << 30),
-    "peer_queue_bytes": _Key(
-        "Bytes waiting for one peer or client before its connection is closed.", FRAME_BYTES_MAX, 1 << 30
-    ),
-}
-
+from consensus.types import BALANCE_MAX
 
 # --- reading ----------------------------------------------------------------
 
@@ -157,9 +88,11 @@ def parse(text: str) -> Topology:
             _cluster(value, f"clusters[{index}]")
             for index, value in enumerate(_list(top["clusters"], "clusters"))
         ),
-        initial_balance=_integer(top["initial_balance"], "initial_balance", *_TOP["initial_balance"][1:]),
-        timings=_settings(Timings, _TIMINGS, top.get("timings"), "timings"),
-        limits=_settings(Limits, _LIMITS, top.get("limits"), "limits"),
+        initial_balance=_integer(
+            top["initial_balance"], "initial_balance", *table.TOP["initial_balance"][1:]
+        ),
+        timings=_settings(Timings, table.TIMINGS, top.get("timings"), "timings"),
+        limits=_settings(Limits, table.LIMITS, top.get("limits"), "limits"),
     )
     validate(topology)
     return topology
@@ -193,12 +126,12 @@ def _node(value: Any, key: str) -> Node:
 _Settings = TypeVar("_Settings", Timings, Limits)
 
 
-def _settings(kind: type[_Settings], keys: dict[str, _Key], value: Any, key: str) -> _Settings:
+def _settings(kind: type[_Settings], keys: dict[str, Key], value: Any, key: str) -> _Settings:
     """Read a mapping of numbers; what is left out keeps its default."""
     if value is None:
         return kind()
     fields = _mapping(value, key, optional=tuple(keys))
-    check = _integer if keys is _LIMITS else _number
+    check = _integer if keys is table.LIMITS else _number
     read: dict[str, Any] = {
         name: check(given, f"{key}.{name}", keys[name].least, keys[name].most)
         for name, given in fields.items()
@@ -260,8 +193,8 @@ def validate(topology: Topology) -> None:
         raise TopologyError("clusters: must be a list with at least one item")
     _check_ids(topology)
     _check_ranges(topology)
-    _check_settings(topology.timings, _TIMINGS, "timings")
-    _check_settings(topology.limits, _LIMITS, "limits")
+    _check_settings(topology.timings, table.TIMINGS, "timings")
+    _check_settings(topology.limits, table.LIMITS, "limits")
     _check_timings(topology.timings)
     if topology.limits.segment_bytes < 2 * topology.limits.batch_bytes:
         raise TopologyError(
@@ -344,7 +277,7 @@ def _check_ranges(topology: Topology) -> None:
         raise TopologyError(f"clusters: {expected - 1} accounts are more than {ACCOUNTS_MAX}")
 
 
-def _check_settings(settings: Timings | Limits, keys: dict[str, _Key], prefix: str) -> None:
+def _check_settings(settings: Timings | Limits, keys: dict[str, Key], prefix: str) -> None:
     for name, key in keys.items():
         value = getattr(settings, name)
         if not key.least <= value <= key.most:
@@ -437,7 +370,7 @@ def dump(topology: Topology) -> str:
         "# Topology of the bank: clusters, nodes, account ranges, timings, limits.",
         "# Another size: manage.py topology --clusters N --nodes N --accounts N --output FILE",
         "",
-        f"# {_TOP['initial_balance'].comment}",
+        f"# {table.TOP['initial_balance'].comment}",
         f"initial_balance: {topology.initial_balance}",
         "",
         "# Paxos groups. Each owns a range of accounts and survives the loss of a minority of its nodes.",
@@ -446,12 +379,12 @@ def dump(topology: Topology) -> str:
     for index, cluster in enumerate(topology.clusters):
         lines += _dump_cluster(cluster, commented=index == 0)
     for title, name, settings, keys in (
-        ("Milliseconds. A key left out keeps its default.", "timings", topology.timings, _TIMINGS),
+        ("Milliseconds. A key left out keeps its default.", "timings", topology.timings, table.TIMINGS),
         (
             "Bounds of queues, batches and logs. A key left out keeps its default.",
             "limits",
             topology.limits,
-            _LIMITS,
+            table.LIMITS,
         ),
     ):
         lines += ["", f"# {title}", f"{name}:"]
@@ -463,12 +396,12 @@ def dump(topology: Topology) -> str:
 
 def _dump_cluster(cluster: Cluster, commented: bool) -> list[str]:
     lines: list[str] = []
-    for name, comment in _CLUSTER_COMMENTS.items():
+    for name, comment in table.CLUSTER_COMMENTS.items():
         lead = "  - " if name == "id" else "    "
         if commented:
             lines.append(f"  # {comment}" if name == "id" else f"    # {comment}")
         lines.append(f"{lead}{name}:" if name == "nodes" else f"{lead}{name}: {getattr(cluster, name)}")
     if commented:
-        lines.append(f"      # {_NODE_COMMENT}")
+        lines.append(f"      # {table.NODE_COMMENT}")
     lines += [f'      - {{id: {node.id}, host: "{node.host}", port: {node.port}}}' for node in cluster.nodes]
     return lines

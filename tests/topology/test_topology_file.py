@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus import topology_file
-from consensus.topology import Topology
+from consensus import topology_file, topology_keys
+from consensus.topology import Limits, Timings, Topology
 from consensus.topology_file import TopologyError, dump, generate, load, parse
 
 SMALL = """
@@ -74,7 +74,17 @@ def test_every_key_of_the_file_has_a_comment() -> None:
             continue
         seen.add(key)
         assert before.strip().startswith("#"), f"{key} has no comment"
-    assert set(topology_file._LIMITS) | set(topology_file._TIMINGS) <= seen
+    assert {*topology_keys.LIMITS, *topology_keys.TIMINGS} <= seen
+
+
+@pytest.mark.parametrize(("kind", "keys"), [(Timings, topology_keys.TIMINGS), (Limits, topology_keys.LIMITS)])
+def test_every_setting_can_be_written_and_its_default_is_allowed(
+    kind: type[Timings | Limits], keys: dict[str, topology_keys.Key]
+) -> None:
+    assert list(keys) == list(kind.__struct_fields__)
+    defaults = kind()
+    for name, key in keys.items():
+        assert key.least <= getattr(defaults, name) <= key.most
 
 
 def test_settings_left_out_keep_their_defaults() -> None:
