@@ -174,8 +174,11 @@ class Acceptor:
         if log.watermark - self._recorded >= WATERMARK_RECORD_SLOTS:
             self.record_watermark()
 
-    def record_watermark(self) -> None:
-        """Note the watermark in the journal, if it moved since it was last noted."""
+    def record_watermark(self, checkpoint: Slot = 0) -> None:
+        """Note the watermark in the journal, if it moved since it was last noted.
+
+        ``checkpoint``: the watermark rests on a state taken over from another node and durable at that slot.
+        """
         if self.durable_watermark > self._recorded:
             self._recorded = self.durable_watermark
-            self.ctx.persist(Watermark(self._recorded))
+            self.ctx.persist(Watermark(self._recorded, checkpoint))

@@ -125,7 +125,7 @@ class Applier:
                 return
             acceptor.installing = False
             acceptor.durable_watermark = self._log.watermark
-            acceptor.record_watermark()
+            acceptor.record_watermark(checkpoint=slot)
             replica.learner.check()
         limits = replica.ctx.limits
         self._log.truncate(self._log.retained_from(slot, limits.retain_slots, limits.retain_bytes))

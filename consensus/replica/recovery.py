@@ -34,6 +34,7 @@ def rebuild(recovered: Recovered, topology: Topology, cluster: Cluster) -> Rebui
     log = Log(state.slot)
     promised = BALLOT_NONE
     watermark = 0
+    needed = 0
     for record in recovered.records:
         if isinstance(record, AcceptedValue):
             if record.slot > log.floor:
@@ -47,13 +48,18 @@ def rebuild(recovered: Recovered, topology: Topology, cluster: Cluster) -> Rebui
             promised = max(promised, record.ballot)
         elif isinstance(record, Watermark):
             watermark = max(watermark, record.slot)
+            needed = max(needed, record.checkpoint)
         elif isinstance(record, SegmentHead):
             promised = max(promised, record.promised)
             watermark = max(watermark, record.watermark)
             learner = learner or record.learner
         elif isinstance(record, LearnerMark):
             learner = record.learner or bool(damage) or recovered.learner
-    mark_chosen(log, watermark)
+    if state.slot < needed and not damage:
+        damage = f"the checkpoint is at slot {state.slot}, but the journal builds on one at {needed}"
+        learner = True
+    if not damage:
+        mark_chosen(log, watermark)
     return Rebuilt(state, log, promised, learner, damage)
 
 
@@ -61,7 +67,8 @@ def mark_chosen(log: Log, watermark: int) -> None:
     """Mark what the journal knew to be chosen, as far as nothing is missing in between.
 
     A watermark is recorded only while every slot up to it stands in the log (or in a durable checkpoint), and a later
-    acceptance for such a slot carries the same value.
+    acceptance for such a slot carries the same value. Without the checkpoint that the watermark was recorded over, none of
+    this holds: a value below it may be one that was accepted and never chosen.
     """
     slot = log.watermark + 1
     while slot <= watermark and (entry := log.get(slot)) is not None:
