@@ -1,4 +1,7 @@
-"""Writing the audit log: every action that changes something, who did it, how it went."""
+"""Writing the audit log: every action that changes something, who did it, how it went.
+
+Single transactions are not repeated in it: they are kept with their actor (``ledger.models.Kept``).
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth import aget_user, alogin, alogout, get_user_model
 from django.http import HttpRequest
 
+from bankweb.identity import audit
 from bankweb.identity.tokens import is_token
 
 
@@ -40,11 +41,14 @@ async def sign_in(request: HttpRequest, token: str) -> bool:
         user.set_unusable_password()
         await user.asave()
     await alogin(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    await audit.record(user.username, "sign-in", {}, "ok")
     return True
 
 
 async def sign_out(request: HttpRequest) -> None:
+    actor = audit.actor_of(request)
     await alogout(request)
+    await audit.record(actor, "sign-out", {}, "ok")
 
 
 async def signed_in_user(request: HttpRequest) -> object | None:

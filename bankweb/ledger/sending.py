@@ -15,12 +15,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from bankweb.identity import audit
 from bankweb.ledger import bodies, doubts, kept, orders, records
 from bankweb.ledger.gateway import YIELD_EVERY, Legs, Reservation, clusters_of, gateway
 from bankweb.orchestration.bank import topology
 from bankweb.rest.problems import Problem
 from bankweb.store import StoreError, read, writer
-from consensus.client.results import REFUSED, UNKNOWN, TxResult
+from consensus.client.results import COMMITTED, REFUSED, UNKNOWN, TxResult
 from consensus.types import TxId, parse_tx_id
 
 T = TypeVar("T")
@@ -236,6 +237,8 @@ async def _settled(claimed: records.Claimed) -> bytes:
 
 async def _run_batch(actor: str, items: list[Legs], tx_ids: Sequence[TxId] | None, claim: int) -> Answer:
     results = await gateway().submit_all(items, tx_ids)
+    committed = sum(result.outcome == COMMITTED for result in results)
+    await audit.record(actor, "batch", {"transactions": len(items)}, f"{committed} committed")
     return await _conclude_batch(actor, results, items, claim)
 
 
