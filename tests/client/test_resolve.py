@@ -97,6 +97,7 @@ async def test_resolve_in_a_forgotten_session_stays_unknown(bank: FakeBank, conn
     )
     result = await client.resolve(stranger, cluster=1)
     assert (result.outcome, result.reason) == ("unknown", "session_expired")
+    assert sum(isinstance(message, ResolveRequest) for message in bank.nodes[1].heard) == 1
 
 
 async def test_resolve_follows_a_redirect(bank: FakeBank, connect: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consensus.client import lane
 from consensus.client.bank import BankClient
 from consensus.client.errors import ClientError, CrossClusterError
 from consensus.client.results import TxResult
@@ -187,7 +188,10 @@ async def test_two_stale_nodes_do_not_send_the_client_to_and_fro(bank: FakeBank,
     assert len(bank.nodes[1].numbers()) + len(bank.nodes[2].numbers()) < 10
 
 
-async def test_leads_push_moves_what_is_outstanding(bank: FakeBank, connect: Any) -> None:
+async def test_leads_push_moves_what_is_outstanding(
+    bank: FakeBank, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RESEND_S", 60.0)
     client = await connect(bank)
     bank.nodes[1].script = lambda node, message: []
     pending = asyncio.create_task(client.transfer(1, 2, 1))
@@ -225,7 +229,10 @@ async def test_dead_leader_is_replaced(bank: FakeBank, connect: Any) -> None:
     assert client.leaders == {1: 3}
 
 
-async def test_leader_that_comes_back_gets_what_was_outstanding(bank: FakeBank, connect: Any) -> None:
+async def test_leader_that_comes_back_gets_what_was_outstanding(
+    bank: FakeBank, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RESEND_S", 60.0)
     client = await connect(bank)
     bank.nodes[1].silent = True
     pending = asyncio.create_task(client.transfer(1, 2, 1))

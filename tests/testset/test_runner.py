@@ -95,6 +95,7 @@ class FakeClient:
 
     async def resolve(self, tx_id: TxId, **_: Any) -> TxResult:
         self.resolved.append(tx_id.number)
+        self.order.append((-tx_id.number,))
         return self._result(tx_id, (1,), (), self.scripted.get(-tx_id.number, "committed"))
 
     async def _work(self, key: int, what: tuple[int, ...]) -> None:
@@ -171,7 +172,7 @@ async def test_unknown_is_resolved_at_recover() -> None:
     report = await bench.run(a_set("F(n2)", "F(n3)", "(1, 2, 1)", "R(n2)", "(1, 2, 1)"))
     first = report.commands[2]
     assert (first.outcome, first.resolved, first.reason) == ("unknown", "aborted", "why")
-    assert bench.client.resolved == [1, 1], "the second one, at the end"
+    assert bench.client.order == [(1, 2, 1), (-1,), (1, 2, 1), (-1,)], "at R, and the second at the end"
 
 
 async def test_unknown_without_a_majority_stays_unresolved() -> None:
