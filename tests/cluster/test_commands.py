@@ -75,6 +75,14 @@ def test_runbank_says_that_a_nodes_port_is_busy_when_a_file_names_it(tmp_path: P
     assert line == f"port {node} on 127.0.0.1 cannot be used: another program uses it"
 
 
+def test_runbank_says_that_the_site_takes_a_nodes_port(tmp_path: Path) -> None:
+    (node,) = ports.free_ports(1)
+    config = tmp_path / "nodes.yaml"
+    config.write_text(topology_file.dump(topology_file.with_ports(topology_file.generate(1, 1, 9), [node])))
+    line = refused("--port", str(node), "--data-dir", str(tmp_path / "d"), "--config", str(config))
+    assert line == f"--port: {node} is the port of a node; choose another"
+
+
 def test_runbank_says_that_the_folder_cannot_be_used(tmp_path: Path) -> None:
     (site,) = ports.free_ports(1)
     (tmp_path / "file").touch()
@@ -107,7 +115,6 @@ def test_runbank_says_that_the_bank_runs_already(tmp_path: Path) -> None:
     ("arguments", "start"),
     [
         (["--port", "0"], "--port: must be 1–65535, not 0"),
-        (["--port", "7101"], "--port: 7101 is the port of a node; choose another"),
         (["--clusters", "0"], "clusters: must be 1–65535, not 0"),
         (["--clusters", "2", "--config", "x.yaml"], "--config says all sizes; leave the other options out"),
         (["--config", "no-such.yaml"], "no-such.yaml: cannot be read: No such file or directory"),
