@@ -32,7 +32,7 @@ function showBadge(live) {
   attribute(box, "data-link", store.paused && status === "live" ? "paused" : status);
   text(find("[data-live=mode]"), store.paused && status === "live" ? "PAUSED" : words[status]);
   text(find("[data-live=age]"), seconds === null ? "" : age(seconds));
-  const lost = store.head.lost + store.dropped;
+  const lost = store.head.lost + store.missing;
   text(find("[data-live=gaps]"), `${count(lost)} lost`);
   attribute(box, "data-live-ready", store.head.run ? "" : null);
 }
@@ -91,7 +91,10 @@ function startLive(path, narrate) {
   const live = new Live(url.href, {
     key: (frame) => store.key(frame),
     frame: (frame) => store.frame(frame),
-    gap: () => toast("This page was too slow for the stream; it takes up again from the present state.", "warn"),
+    gap: (frame) => {
+      store.gap(frame);
+      toast("This page was too slow for the stream; it takes up again from the present state.", "warn");
+    },
   });
   const announce = startAnnouncements(narrate);
   find("#live").hidden = false;

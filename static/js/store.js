@@ -26,7 +26,8 @@ export class Store {
     this.fresh = 0;
     /** The event the view stands at while paused. */
     this.at = null;
-    this.dropped = 0;
+    /** Events that never came: left out by the site, or lost in gaps. */
+    this.missing = 0;
     this.past = [];
     this.pastEvents = 0;
     this.listeners = new Set();
@@ -52,7 +53,7 @@ export class Store {
 
   /** A batch of events in order. */
   frame({ events, dropped = 0 }) {
-    this.dropped += dropped;
+    this.missing += dropped;
     if (events.length > 0) {
       const before = this.head;
       this.head = foldAll(before, events);
@@ -60,6 +61,12 @@ export class Store {
       else this.#keepPast(before, events);
     }
     if (!this.paused) this.view = this.head;
+    this.#wake();
+  }
+
+  /** Events `from`..`to` were not received; a keyframe follows. */
+  gap({ from, to }) {
+    this.missing += Math.max(0, to - from + 1);
     this.#wake();
   }
 

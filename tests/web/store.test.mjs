@@ -124,8 +124,9 @@ test("after a keyframe in a pause, events that do not join on are not stepped in
   assert.equal(store.view.q, 22);
 });
 
-test("dropped events are counted", () => {
+test("events that never came are counted", () => {
   store.frame({ events: [], dropped: 3 });
   store.frame({ events: [], dropped: 4 });
-  assert.equal(store.dropped, 7);
+  store.gap({ from: 11, to: 15 });
+  assert.equal(store.missing, 12);
 });

@@ -5,15 +5,19 @@ import { attribute, find, findAll } from "../dom.js";
 const PATTERN = /^#node-\d+$/;
 
 export function startDrawers() {
+  let scrolledTo = 0;
   const mark = (focus) => {
     const open = PATTERN.test(location.hash) ? find(location.hash) : null;
     for (const card of findAll("[data-node]")) {
       attribute(card, "aria-expanded", String(open?.dataset.drawer === card.dataset.node));
     }
     if (open && focus) open.focus({ preventScroll: true });
+    // On a narrow screen the drawer lies over the page, which the jump to it should leave where it was.
+    if (open && focus && getComputedStyle(open).position === "fixed") scrollTo(scrollX, scrolledTo);
   };
   addEventListener("hashchange", () => mark(true));
   document.addEventListener("click", (event) => {
+    scrolledTo = scrollY;
     if (!event.target.closest("[data-do=close-drawer]")) return;
     event.preventDefault();
     closeDrawer();

@@ -7,7 +7,7 @@ const GO_MS = 1_500;
 
 const isTyping = (target) =>
   target instanceof Element && target.closest("input, select, textarea, [contenteditable]") !== null;
-const takesSpace = (target) => target instanceof Element && target.closest("button, a, summary") !== null;
+const takesSpace = (target) => target instanceof Element && target.closest("button, summary") !== null;
 
 /**
  * @param {{pause: () => void, back: () => void, forward: () => void, keys: () => void, close: () => void}} actions
