@@ -3,6 +3,7 @@
 A thin shell around the sans-I/O protocol of ``websockets``, as an ``asyncio.Protocol``: frames are handed on
 within ``data_received``, what is sent within one turn of the loop leaves as one frame, and there is no task
 and no future per message. Measured against ``websockets.asyncio``, that halves the CPU of a round trip.
+Whole binary frames, once the handshake is done, do not even pass through the protocol (see framing.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from consensus import codec
+from consensus.net import framing
+from consensus.net.framing import Masker
 
 MALFORMED: Final = 4400
 UNKNOWN_VERSION: Final = 4401
@@ -101,6 +104,9 @@ class Wire(asyncio.Protocol):
         self._queued_bytes = 0
         self._flush_due = False
         self._paused = False
+        self._masker = Masker() if isinstance(protocol, ClientProtocol) else None
+        self._cutting = False
+        self._buffer = b""
         self._fragments: list[bytes] = []
         self._abort: asyncio.TimerHandle | None = None
         self._lost = False
@@ -170,8 +176,15 @@ class Wire(asyncio.Protocol):
             if self.on_sent is not None:
                 self.on_sent(queue, self.sent)
             self.sent += count
-            protocol.send_binary(codec.frame(self.incarnation, queue, count))
-            self._write()
+            self._send_frame(codec.frame(self.incarnation, queue, count))
+
+    def _send_frame(self, payload: bytes) -> None:
+        transport = self._transport
+        assert transport is not None
+        if self._masker is not None:
+            transport.write(self._masker.binary(payload))
+        else:
+            transport.write(framing.binary_header(len(payload)) + payload)
 
     def _chunk(self) -> list[bytes]:
         """Take as many messages as fit one frame; at least one."""
@@ -214,6 +227,7 @@ class Wire(asyncio.Protocol):
         elif self._transport is not None and self._protocol.state is State.CONNECTING:
             self._transport.abort()
         self.close_code, self.close_reason = code, reason
+        self._cutting = False
         self._end_soon()
 
     def abort(self, reason: str) -> None:
@@ -245,6 +259,31 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        masked = self._masker is None
+        offset = 0
+        while self._cutting:
+            found = framing.cut(data, offset, masked, codec.FRAME_BYTES_MAX)
+            if found is framing.NOT_YET:
+                self._buffer = data[offset:] if offset else data
+                return
+            head, start, end = found
+            if head == framing.BINARY and not self._fragments:
+                self._message(framing.unmask(data, start, end) if masked else data[start:end])
+            elif head >= 0:
+                self._feed(data[offset:end])
+            else:
+                self._cutting = False
+                break
+            offset = end
+            if offset == len(data):
+                return
+        self._feed(data[offset:] if offset else data)
+
+    def _feed(self, data: bytes) -> None:
+        """Let the protocol see to it: handshakes, control frames, fragments, and what is wrong."""
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
@@ -253,33 +292,36 @@ class Wire(asyncio.Protocol):
                     self._frame(event)
             else:
                 self._handshake(event)
+                # From here on frames are cut, unless some of one stands behind the handshake already.
+                self._cutting = self.open and data.find(b"\r\n\r\n") == len(data) - 4
         if protocol.writes:
             self._write()
         if protocol.close_expected():
+            self._cutting = False
             self._note_end()
 
     def _frame(self, frame: Frame) -> None:
+        """A frame that came through the protocol."""
         if frame.opcode is Opcode.BINARY and frame.fin:
-            data = frame.data
+            self._message(bytes(frame.data))
         elif frame.opcode is Opcode.BINARY:
             self._fragments = [bytes(frame.data)]
-            return
         elif frame.opcode is Opcode.CONT and self._fragments:
             self._fragments.append(bytes(frame.data))
-            if not frame.fin:
-                return
-            data = b"".join(self._fragments)
-            self._fragments = []
+            if frame.fin:
+                data = b"".join(self._fragments)
+                self._fragments = []
+                self._message(data)
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self.refuse("a text frame; messages are binary")
-            return
-        else:
-            return  # ping, pong and close are the protocol's matter
+
+    def _message(self, data: bytes) -> None:
+        """A whole websocket message: one frame of the codec."""
         try:
-            incarnation, messages = codec.decode_frame(cast("bytes", data))
+            incarnation, messages = codec.decode_frame(data)
         except codec.CodecError as error:
             if self.on_undecodable is not None:
-                self.on_undecodable(bytes(data), error)
+                self.on_undecodable(data, error)
             else:
                 self.refuse(str(error))
             return
