@@ -1,7 +1,8 @@
 """Check the Markdown of the project without a toolchain: links, anchors, fences, diagrams.
 
-A relative link must name a file that is there, and its ``#anchor`` a heading of that file. Fences must be
-closed. A Mermaid fence must begin with a known kind of diagram and have balanced brackets.
+A relative link must name a file that is there, and its ``#anchor`` a heading of that file. Each page under
+``docs/`` must be linked from another one. Fences must be closed. A Mermaid fence must begin with a known kind
+of diagram and have balanced brackets.
 """
 
 from __future__ import annotations
@@ -81,6 +82,19 @@ def problems(path: Path, root: Path = ROOT) -> Iterator[str]:
                 yield f"{name}:{number}: diagram: {fault}"
 
 
+def orphans(paths: list[Path], root: Path = ROOT) -> Iterator[str]:
+    """Pages under docs/ that nobody finds, a line each."""
+    linked: set[Path] = set()
+    for path in paths:
+        for _, line in blocks(path.read_text(encoding="utf-8"))[0]:
+            for target in _LINK.findall(_CODE.sub("", line)):
+                found = (path.parent / unquote(target).partition("#")[0]).resolve()
+                linked |= {found} - {path.resolve()}
+    for path in paths:
+        if path.is_relative_to(root / "docs") and path.resolve() not in linked:
+            yield f"{path.relative_to(root)}: no other page links to it"
+
+
 def link_fault(path: Path, target: str, root: Path = ROOT) -> str:
     """Why a link leads nowhere; "" when it does not."""
     if re.match(r"[a-z][a-z0-9+.-]*:", target, re.IGNORECASE):
@@ -124,7 +138,7 @@ def mermaid_faults(lines: list[str]) -> Iterator[str]:
 def main() -> int:
     """Check every document; the exit status."""
     checked = documents()
-    found = [line for path in checked for line in problems(path)]
+    found = [line for path in checked for line in problems(path)] + list(orphans(checked))
     for line in found:
         print(line)
     print(f"{len(checked)} documents, {len(found)} faults")

@@ -72,6 +72,19 @@ def test_each_fault_is_found(folder: Path, old: str, new: str, fault: str) -> No
     assert [line for line in faults if line.startswith(fault)], faults
 
 
+def test_a_page_that_nobody_links_to_is_found(folder: Path) -> None:
+    (folder / "docs").mkdir()
+    index, lost = folder / "docs" / "index.md", folder / "docs" / "lost.md"
+    index.write_text("[itself](index.md) [b](../b.md)")
+    lost.write_text("[start](index.md) [itself](lost.md)")
+    paths = [folder / "b.md", index, lost]
+    assert list(check_docs.orphans(paths, folder)) == ["docs/lost.md: no other page links to it"]
+    index.write_text("[found](lost.md#part)")
+    assert list(check_docs.orphans(paths, folder)) == []
+
+
 def test_the_projects_own_documents_are_sound() -> None:
-    faults = [line for path in check_docs.documents() for line in check_docs.problems(path)]
-    assert faults == []
+    paths = check_docs.documents()
+    assert [line for path in paths for line in check_docs.problems(path)] + list(
+        check_docs.orphans(paths)
+    ) == []
