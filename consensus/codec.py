@@ -30,6 +30,8 @@ AnyMessage = PaxosMessage | TxnMessage | ClientRequest | ClientReply | ControlMe
 _encoder = msgspec.msgpack.Encoder()
 _frame = msgspec.msgpack.Decoder(tuple[int, list[AnyMessage]])
 _batch = msgspec.msgpack.Decoder(Batch)
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
+"""What the decoders raise: text that is not UTF-8 is no :class:`msgspec.DecodeError`."""
 
 
 class CodecError(ValueError):
@@ -57,7 +59,7 @@ def decode_frame(data: bytes) -> tuple[int, list[AnyMessage]]:
         raise CodecError(f"frame of {len(data)} bytes is over the limit of {FRAME_BYTES_MAX}")
     try:
         incarnation, messages = _frame.decode(data)
-    except (msgspec.DecodeError, RecursionError, OverflowError) as error:
+    except _UNDECODABLE as error:
         raise CodecError(f"not a frame: {error}") from error
     if incarnation < 0 or len(messages) > MESSAGES_MAX:
         raise CodecError(f"frame with incarnation {incarnation} and {len(messages)} messages")
@@ -77,7 +79,7 @@ def decode_batch(value: bytes) -> Batch:
     """
     try:
         return _batch.decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNDECODABLE as error:
         raise CodecError(f"not a batch: {error}") from error
 
 
