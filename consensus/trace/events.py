@@ -136,7 +136,7 @@ KINDS: Final[dict[str, Kind]] = {
     "node.up": Kind(_NODE, {"why": "text"}, notable=True),
     "node.down": Kind(_NODE, {"why": "text"}, notable=True),
     "node.fail": Kind(_NODE, notable=True),
-    "node.recover": Kind(_NODE, notable=True),
+    "node.recover": Kind(_NODE, {"why": "text"}, notable=True),
     "node.pause": Kind(_NODE, notable=True),
     # `b` is the far end of the link here, not a ballot
     "link.cut": Kind(_LINK, {"delay": "number", "loss": "number"}, notable=True),
