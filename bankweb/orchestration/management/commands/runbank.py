@@ -10,7 +10,7 @@ import socket
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -29,7 +29,7 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 class Command(BaseCommand):
     help = "Start the local workers of a bank and its site, and print the URL. Ctrl-C stops both."
-    requires_system_checks = []  # noqa: RUF012  (Django's own way)
+    requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address of the site (127.0.0.1)")

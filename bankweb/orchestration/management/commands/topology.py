@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -13,7 +13,7 @@ from consensus import topology_file
 
 class Command(BaseCommand):
     help = "Write a topology as YAML with a comment per key, for runbank --config and for the workers."
-    requires_system_checks = []  # noqa: RUF012  (Django's own way)
+    requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--clusters", type=int, default=3, help="Paxos groups (3)")
