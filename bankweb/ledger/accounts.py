@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 
 from bankweb.ledger import serializers
 from bankweb.ledger.gateway import gateway
+from bankweb.orchestration import processes
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import hub
 from bankweb.orchestration.nodes import best_node, node_row
@@ -193,6 +195,7 @@ class AccountReplicas(BankView):
         """Its balance as each node of its cluster has applied it; failed nodes tell their own, old state."""
         read_query(request)
         owner = _owner(account)
+        await processes.refresh()
         replicas = await asyncio.gather(*(_replica(node, account) for node in owner.members))
         return answer({"account": account, "cluster": owner.id, "replicas": replicas})
 
@@ -200,10 +203,10 @@ class AccountReplicas(BankView):
 async def _replica(node: int, account: AccountId) -> dict[str, Any]:
     row = node_row(node)
     told: dict[str, Any] = {"reachable": False, "balance": None, "version": None, "applied": None}
-    try:
-        body = await hub().call(node, "accounts", ids=[account])
-    except Problem:
-        body = None
+    body = None
+    if row["state"] != "paused":
+        with contextlib.suppress(Problem):
+            body = await hub().call(node, "accounts", ids=[account])
     if body is not None:
         told = {"reachable": True, "balance": None, "version": None, "applied": body["applied"]}
         for _, balance, version, _ in body["accounts"]:

@@ -14,6 +14,7 @@ from bankweb.identity.audit import actor_of
 from bankweb.ledger import kept, sending
 from bankweb.ledger.forms import FilterForm, TransferForm
 from bankweb.ledger.snippets import snippets
+from bankweb.orchestration import processes
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -37,6 +38,7 @@ async def transactions(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "POST":
         return await _send(request)
+    await processes.refresh()
     filters = FilterForm(request.GET)
     page = await kept.page(filters.values(), request.GET.get("cursor", ""))
     context = {
@@ -107,6 +109,7 @@ async def transaction(request: HttpRequest, tx_id: str) -> HttpResponse:
 
     ``HX-Request``: ``partials/transaction.html`` with the same context.
     """
+    await processes.refresh()
     found = await sending.look_up(tx_id)
     if found is None:
         raise Http404(f"no transaction {tx_id[:80]} is known here")

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from bankweb.rest.schema import ACCOUNT
 from bankweb.rest.serializers import BallotField, page_of
 from consensus.types import AMOUNT_MAX, LEGS_MAX, LEGS_MIN
 
@@ -14,13 +15,18 @@ _TRANSFER = {
     "type": "object",
     "title": "Transfer",
     "properties": {
-        "sender": {"type": "integer", "minimum": 1, "description": "Account that pays."},
-        "receiver": {"type": "integer", "minimum": 1, "description": "Account that is paid; not the sender."},
+        "sender": {"type": "integer", "minimum": 1, ACCOUNT: True, "description": "Account that pays."},
+        "receiver": {
+            "type": "integer",
+            "minimum": 1,
+            ACCOUNT: True,
+            "description": "Account that is paid; not the sender.",
+        },
         "amount": {"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX},
     },
     "required": ["sender", "receiver", "amount"],
     "additionalProperties": False,
-    "example": {"sender": 21, "receiver": 700, "amount": 2},
+    "example": {"sender": 1, "receiver": 2, "amount": 3},
 }
 _LEGS = {
     "type": "object",
@@ -41,7 +47,7 @@ _LEGS = {
     },
     "required": ["legs"],
     "additionalProperties": False,
-    "example": {"legs": [[21, -2], [700, 2]]},
+    "example": {"legs": [[1, -3], [2, 3]]},
 }
 ORDER_SCHEMA: dict[str, Any] = {"oneOf": [_TRANSFER, _LEGS]}
 BATCH_SCHEMA: dict[str, Any] = {

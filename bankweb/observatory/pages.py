@@ -7,7 +7,9 @@ from django.shortcuts import render
 
 from bankweb.ledger import kept
 from bankweb.ledger.forms import TransferForm
+from bankweb.orchestration import processes
 from bankweb.orchestration.nodes import cluster_rows
+from bankweb.rest.problems import KINDS
 
 
 async def cluster(request: HttpRequest) -> HttpResponse:
@@ -25,6 +27,7 @@ async def cluster(request: HttpRequest) -> HttpResponse:
 
     ``HX-Request``: ``partials/nodes.html`` with ``clusters`` only.
     """
+    await processes.refresh()
     if request.headers.get("HX-Request"):
         return render(request, "partials/nodes.html", {"clusters": cluster_rows()})
     context = {
@@ -37,5 +40,12 @@ async def cluster(request: HttpRequest) -> HttpResponse:
 
 
 async def help_page(request: HttpRequest) -> HttpResponse:
-    """``/help/``: legend, glossary, shortcuts, the API. Template ``help.html``; no further context."""
-    return render(request, "help.html")
+    """``/help/``: legend, glossary, shortcuts, the API. Template ``help.html``.
+
+    Context:
+        problems: errors of REST, a list of ``{"code", "status", "title"}``; each document's ``type`` points
+            to ``#problem-<code>`` of this page.
+    """
+    await processes.refresh()
+    problems = [{"code": code, **kind._asdict()} for code, kind in KINDS.items()]
+    return render(request, "help.html", {"problems": problems})

@@ -149,6 +149,19 @@ async def _reset(incarnation: int) -> None:
         raise Problem("unavailable", f"the reset is not complete: {'; '.join(failures)}")
 
 
+async def reset_counters(actor: str) -> str:
+    """Set the counters of every node that is connected to zero.
+
+    Raises:
+        Problem: one did not confirm (503).
+    """
+    await processes.refresh()
+    nodes = [node for node in hub().connected() if state_of(node) != "paused"]
+    calls = (hub().call(node, "counters", reset=True) for node in nodes)
+    await _logged(actor, "reset-counters", {"nodes": nodes}, asyncio.gather(*calls))
+    return f"The counters of {len(nodes)} nodes are at zero."
+
+
 async def _logged(actor: str, command: str, arguments: dict[str, Any], doing: Awaitable[Any]) -> None:
     """Await ``doing``, then log who did it and how it ended, and tell the pages."""
     result = "ok"

@@ -20,6 +20,7 @@ urlpatterns = [
     ),
     path("views/", bank_api.Views.as_view(), name="api-views"),
     path("performance/", bank_api.Performance.as_view(), name="api-performance"),
+    path("performance/reset/", bank_api.PerformanceReset.as_view(), name="api-performance-reset"),
     path("links/", bank_api.Links.as_view(), name="api-links"),
     path("faults/heal/", bank_api.Heal.as_view(), name="api-heal"),
     path("reset/", bank_api.Reset.as_view(), name="api-reset"),

@@ -14,14 +14,13 @@ from bankweb.orchestration.forms import DELAY_MS_MAX, directions
 from bankweb.orchestration.hub import hub
 from bankweb.orchestration.nodes import best_node, cluster_row, state_of
 from bankweb.rest.cursors import listed
-from bankweb.rest.fields import INT64_MAX, Param, integer, mapping, no_body, read_query, required
+from bankweb.rest.fields import INT64_MAX, integer, mapping, no_body, read_query, required
 from bankweb.rest.parsers import read_bytes, read_json
 from bankweb.rest.problems import Problem, invalid, shown
 from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
 from consensus.topology import Cluster
 
-RESET: Final = Param("reset", "bool", "Set the counters to zero after they were read.", default=False)
 _LINK: Final = frozenset(("from", "to", "both", "cut", "delay_ms", "loss"))
 
 
@@ -59,13 +58,13 @@ async def _cluster_views(cluster: Cluster) -> dict[str, Any]:
 
 
 class Performance(BankView):
-    @documented("Throughput and latency (Performance)", serializers.PerformanceSerializer, params=(RESET,))
+    @documented("Throughput and latency (Performance)", serializers.PerformanceSerializer)
     async def get(self, request: HttpRequest) -> HttpResponse:
         """What the leaders measured, from a request's arrival to its reply, and the counters of all nodes."""
-        query = read_query(request, RESET)
+        read_query(request)
         await processes.refresh()
         asked = [node for node in hub().connected() if state_of(node) != "paused"]
-        told = await asyncio.gather(*(_counters(node, reset=query["reset"]) for node in asked))
+        told = await asyncio.gather(*(_counters(node) for node in asked))
         counters: dict[str, float] = {}
         for one in told:
             for name, value in (one or {}).items():
@@ -76,9 +75,18 @@ class Performance(BankView):
         return answer({"clusters": list(clusters), "counters": counters, "unreachable": missing})
 
 
-async def _counters(node: int, *, reset: bool) -> dict[str, float] | None:
+class PerformanceReset(BankView):
+    @documented("Set the counters to zero", serializers.DoneSerializer, errors=(409, 413, 503))
+    async def post(self, request: HttpRequest) -> HttpResponse:
+        """Those of every node that is connected."""
+        read_query(request)
+        no_body(request, read_bytes(request))
+        return answer({"result": await actions.reset_counters(actor_of(request))})
+
+
+async def _counters(node: int) -> dict[str, float] | None:
     try:
-        body = await hub().call(node, "counters", reset=reset)
+        body = await hub().call(node, "counters")
     except Problem:
         return None
     return {name: value for name, value in body.items() if isinstance(value, int | float)}

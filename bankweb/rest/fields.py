@@ -15,7 +15,7 @@ from drf_spectacular.utils import OpenApiParameter
 
 from bankweb.rest.problems import Problem, invalid, shown
 
-_INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 INT64_MAX: Final = 2**63 - 1
 

@@ -10,6 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
+from bankweb.orchestration.bank import topology
 from bankweb.rest.fields import Param
 from bankweb.rest.problems import CONTENT_TYPE, KINDS
 
@@ -41,6 +42,29 @@ class BankSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         return [re.sub(r"^/api/", "", self.path).split("/")[0]]
+
+
+ACCOUNT: Final = "x-account"
+"""Marks an integer that is an account; :func:`finish` puts in how many there are."""
+
+
+def finish(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Spectacular's postprocessing: bodies are required where there are any, accounts have an upper bound."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+                operation["requestBody"] = _bounded(operation["requestBody"])
+    return result
+
+
+def _bounded(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_bounded(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    bounded = {name: _bounded(value) for name, value in part.items() if name != ACCOUNT}
+    return {**bounded, "maximum": topology().accounts} if ACCOUNT in part else bounded
 
 
 def documented(

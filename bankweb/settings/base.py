@@ -114,6 +114,7 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "/static/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
 # --- who may do what -----------------------------------------------------------------------------
@@ -158,7 +159,11 @@ SPECTACULAR_SETTINGS = {
         "(`application/problem+json`) that name the field. Sign in with `Authorization: Token <token>`."
     ),
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "bankweb.rest.schema.finish",
+    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SERVE_AUTHENTICATION": None,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -319,7 +319,7 @@ async def test_views(site: Site, workers: Workers) -> None:
 
 async def test_performance_adds_counters_up(site: Site, workers: Workers) -> None:
     for worker in workers.values():
-        worker.answers["counters"] = lambda reset: {"transactions_total": 5, "reset": reset}
+        worker.answers["counters"] = {"transactions_total": 5, "note": "no number"}
         worker.answers["latency"] = {"latency_ms": {"p50": 1.0}}
     del workers[6].answers["counters"]
     await _settled(workers)
@@ -327,8 +327,12 @@ async def test_performance_adds_counters_up(site: Site, workers: Workers) -> Non
     assert body["counters"]["transactions_total"] == 25
     assert body["unreachable"] == [6]
     assert body["clusters"][1] == {"cluster": 2, "leader": 4, "latency_ms": {"p50": 1.0}}
-    await site.get("/api/performance/?reset=true")
-    assert workers[1].heard("counters") == [{"reset": False}, {"reset": True}]
+    assert (await site.post("/api/performance/reset/")).status == 409  # node 6 does not know the command
+    workers[6].answers["counters"] = {}
+    assert (await site.post("/api/performance/reset/")).json[
+        "result"
+    ] == "The counters of 6 nodes are at zero."
+    assert workers[1].heard("counters") == [{}, {"reset": True}, {"reset": True}]
 
 
 async def test_ready_means_a_leader_and_a_majority_everywhere(site: Site, workers: Workers) -> None:
