@@ -1,8 +1,10 @@
-"""One consistent cut over all clusters (Chandy and Lamport, Distributed Snapshots, 1985, with log entries as markers).
+"""One consistent cut over all clusters.
 
-AUDIT(k) is an entry of each cluster's log. Messages between clusters carry the sender's k, and a cluster that sees a higher
-one logs AUDIT(k) before it takes the message. So nothing that happened after one cluster's cut can be part of another's,
-and the money that is on its way can be counted from the reports alone (:func:`total`).
+After Chandy and Lamport, Distributed Snapshots (1985), with log entries as markers.
+AUDIT(k) is an entry of each cluster's log. Messages between clusters carry the sender's k, and a cluster that
+sees a higher one logs AUDIT(k) before it takes the message. So nothing that happened after one cluster's cut
+can be part of another's, and the money that is on its way can be counted from the reports alone
+(:func:`total`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from consensus.types import ClusterId, Slot
 
 
 class PreparedPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A prepared transaction in one cluster at its cut: ``delta`` is what it changed the balances there by, in sum."""
+    """A prepared transaction in one cluster at its cut; ``delta``: what it changed the balances there by."""
 
     tx: bytes
     coordinator: ClusterId
@@ -52,8 +54,8 @@ def report(state: BankState, own: ClusterId, number: int) -> AuditReport:
 def total(reports: Iterable[AuditReport]) -> tuple[int, int]:
     """(money of the whole bank, money that is on its way) from one report of each cluster, of the same cut.
 
-    A prepared transaction's deltas count when its coordinator had committed it at its own cut, and do not when it had
-    not: a commit after that cut reaches nobody before theirs.
+    A prepared transaction's deltas count when its coordinator had committed it at its own cut, and do not
+    when it had not: a commit after that cut reaches nobody before theirs.
     """
     held = list(reports)
     committed = {(r.cluster, tx) for r in held for tx in r.committed}

@@ -77,7 +77,7 @@ class FinishedTx(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CrossState:
-    """All of it, for one cluster. ``touched`` collects (table, key) of what changed, for hash and checkpoint."""
+    """All of it, for one cluster. ``touched``: (table, key) of what changed, for hash and checkpoint."""
 
     def __init__(self) -> None:
         self.prepared: dict[TxId, Prepared] = {}
@@ -132,7 +132,7 @@ class CrossState:
             self.touched.add(("unfinished", tx_key(tx)))
 
     def own_finished_below(self, next_slot: Slot) -> Slot:
-        """No transaction numbered lower has anything open. ``next_slot`` bounds it: later ones are numbered from there."""
+        """No transaction numbered lower has anything open. Later ones are numbered from ``next_slot``."""
         open_ones = self._coordinating
         while open_ones and (tx := open_ones[0][1]) not in self.unfinished and tx not in self.prepared:
             heappop(open_ones)

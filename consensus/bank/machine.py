@@ -152,7 +152,9 @@ class Machine:
             return Refusal.LOCKED
         status = judge(accounts, held, legs, item.conditions)
         if status:
-            return Outcome(status, slot, index, ballot, tuple([x for a in held for x in (a.version, a.balance)]))
+            return Outcome(
+                status, slot, index, ballot, tuple([x for a in held for x in (a.version, a.balance)])
+            )
         after: list[int] = []
         touched = state.touched_accounts
         captures = state.captures
@@ -168,9 +170,9 @@ class Machine:
         return Outcome(Status.COMMITTED, slot, index, ballot, tuple(after))
 
     def _pay(self, legs: tuple[int, ...], slot: Slot, index: int, ballot: Ballot) -> Outcome | None:
-        """The common case of :meth:`_run`, in a third of its time: one account pays another, and nothing is in the way.
+        """The common case of :meth:`_run`, in a third of its time: one account pays another.
 
-        None when anything is; the general rules then say what.
+        None when anything is in the way; the general rules then say what.
         """
         payer_id, debit, payee_id, credit = legs
         state = self.state
@@ -178,7 +180,7 @@ class Machine:
         payee = state.accounts.get(payee_id)
         if payer is None or payee is None or state.captures or payer is payee:
             return None
-        if debit + credit or not 0 < credit <= AMOUNT_MAX and not 0 < debit <= AMOUNT_MAX:
+        if debit + credit or (not 0 < credit <= AMOUNT_MAX and not 0 < debit <= AMOUNT_MAX):
             return None
         locks = state.cross.locks
         if locks and (payer_id in locks or payee_id in locks):

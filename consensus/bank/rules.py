@@ -35,7 +35,10 @@ def well_formed(legs: tuple[int, ...], conditions: tuple[int, ...]) -> bool:
 
 
 def judge(
-    accounts: Mapping[AccountId, Account], held: list[Account], legs: tuple[int, ...], conditions: tuple[int, ...]
+    accounts: Mapping[AccountId, Account],
+    held: list[Account],
+    legs: tuple[int, ...],
+    conditions: tuple[int, ...],
 ) -> int:
     """COMMITTED when every leg of ``held`` has the money and every condition holds, else the reason."""
     for account, delta in zip(held, legs[1::2], strict=True):

@@ -203,7 +203,13 @@ class TwoPhase:
         return result
 
     def _part_row(
-        self, slot: Slot, index: int, ballot: Ballot, coordinator: ClusterId, row: PrepareRow, result: PartPrepared
+        self,
+        slot: Slot,
+        index: int,
+        ballot: Ballot,
+        coordinator: ClusterId,
+        row: PrepareRow,
+        result: PartPrepared,
     ) -> None:
         state = self.state
         held = self._find(row.legs)

@@ -51,11 +51,11 @@ class Level(IntEnum):
 class Outcome(Message):
     """What applying a transaction did; stored with its session and never changed.
 
-    ``legs`` is flat: version, balance of each leg's account, in leg order, after the transaction
-    (for an abort: as it saw them; empty where an account is unknown). ``index`` is the position
-    among the transactions of the slot; ``ballot`` the one the batch was first proposed in. Of a transaction over several
-    clusters these are the coordinator's decision, and ``parts`` tells, flat, of each participant: cluster, slot,
-    index, round and node of the ballot of its prepare entry.
+    ``legs`` is flat: version, balance of each leg's account, in leg order, after the transaction (for an
+    abort: as it saw them; empty where an account is unknown). ``index`` is the position among the
+    transactions of the slot; ``ballot`` the one the batch was first proposed in. Of a transaction over
+    several clusters these are the coordinator's decision, and ``parts`` tells, flat, of each participant:
+    cluster, slot, index, round and node of the ballot of its prepare entry.
     """
 
     status: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from consensus.messages.base import Message
 from consensus.types import ClusterId, NodeId
 
@@ -46,7 +48,7 @@ class Command(Message, tag=122):
 
     id: int
     name: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class CommandReply(Message, tag=123):

@@ -1,9 +1,9 @@
 """Two-phase commit between clusters (numbers 40–59). Each message carries many transactions.
 
-``at`` is a transaction's number among those of its coordinator: the slot of its prepare entry in the coordinator's log. A
-sender below ``finished_below`` has nothing open any more: every transaction numbered lower is decided and
-acknowledged by all its participants. ``audit`` is the number of the sender group's last audit cut: a group that has not
-made that cut yet makes it before it takes the message.
+``at`` is a transaction's number among those of its coordinator: the slot of its prepare entry in the
+coordinator's log. A sender below ``finished_below`` has nothing open any more: every transaction numbered
+lower is decided and acknowledged by all its participants. ``audit`` is the number of the sender group's last
+audit cut: a group that has not made that cut yet makes it before it takes the message.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from consensus.types import Ballot, ClusterId, SessionId, Slot
 
 
 class PrepareRow(Message):
-    """The legs and conditions that lie in the addressed cluster. ``age_us``: when the transaction first arrived at a
-    coordinator, which decides who waits for whom (wait-die)."""
+    """The legs and conditions that lie in the addressed cluster.
+
+    ``age_us``: when the transaction first arrived at a coordinator, which decides who waits for whom
+    (wait-die).
+    """
 
     session: SessionId
     number: int
@@ -34,7 +37,7 @@ class TxPrepare(Message, tag=40):
 
 
 class VoteRow(Message):
-    """``status`` 0 is yes: the prepare entry is applied, and only the decision can undo it; else the reason for no.
+    """``status`` 0 is yes, else the reason for no. After a yes only the decision can undo the prepare entry.
 
     ``legs``: version and balance of each of the cluster's legs, as they will be after a commit.
     """

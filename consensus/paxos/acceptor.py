@@ -4,7 +4,8 @@ Lamport, Paxos Made Simple (2001), 2.2 and 3. The two rules that make it safe:
 
 * After promising ballot b it accepts nothing below b. A leader of b that heard a majority thus knows every
   value that can ever be chosen below b.
-* A promise or an acceptance is on the disk before anybody hears of it (``after``). What a crash takes away, no
+* A promise or an acceptance is on the disk before anybody hears of it (``after``). What a crash takes away,
+no
   one has counted.
 """
 
@@ -36,7 +37,9 @@ class Acceptor:
         self.seen: dict[Slot, tuple[Ballot, bytes]] = {}
         """A learner's memory of values proposed to it: it may learn them as chosen, and vouches for none."""
         self.durable_watermark: Slot = log.watermark
-        """What records may claim as chosen: stands still while a state that was taken over is not yet on disk."""
+        """What records may claim as chosen: stands still while a state that was taken over is not yet on
+        disk.
+        """
         self.installing = False
         self._recorded = log.watermark
 
@@ -54,7 +57,9 @@ class Acceptor:
         """Phase 1b. Returns whether the ballot was promised."""
         if self.learner:
             return False
-        if message.ballot < self.promised or (message.ballot == self.promised and sender != self.promised.node):
+        if message.ballot < self.promised or (
+            message.ballot == self.promised and sender != self.promised.node
+        ):
             self.ctx.send((sender,), Nack(self.promised))
             return False
         after = self.ctx.position
@@ -67,8 +72,8 @@ class Acceptor:
     def promise_parts(self, above: Slot) -> list[Promise]:
         """This acceptor's promise of its current ballot, in pieces of about half a frame.
 
-        Everything above the own watermark, and of what lies between ``above`` and it, chosen, what the log still
-        holds and one frame carries: the rest of that the candidate fetches as chosen values.
+        Everything above the own watermark, and of what lies between ``above`` and it, chosen, what the log
+        still holds and one frame carries: the rest of that the candidate fetches as chosen values.
         """
         log = self.log
         groups: list[list[SlotValue]] = [[]]
@@ -138,8 +143,8 @@ class Acceptor:
     def on_watermark(self, ballot: Ballot, watermark: Slot) -> bool:
         """A leader says that everything up to ``watermark`` is chosen. Returns whether all of it is held.
 
-        Only a value accepted in this very ballot is known to be the chosen one: a value of a lower ballot may have
-        been replaced by another (an Accept that got lost), so it has to be asked for.
+        Only a value accepted in this very ballot is known to be the chosen one: a value of a lower ballot may
+        have been replaced by another (an Accept that got lost), so it has to be asked for.
         """
         log = self.log
         slot = log.watermark + 1

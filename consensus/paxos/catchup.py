@@ -1,7 +1,7 @@
 """Gap repair: asking others for values they know to be chosen, and answering such questions.
 
-Only chosen values travel here. A value that was merely accepted proves nothing to anybody but a candidate that hears
-a whole majority.
+Only chosen values travel here. A value that was merely accepted proves nothing to anybody but a candidate
+that hears a whole majority.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Phase(Enum):
 class Won(NamedTuple):
     """A majority promised ``ballot`` and everything up to the log's watermark is held.
 
-    ``values`` has, for each slot above the watermark that anybody in the quorum reported, the value to propose
-    again: the chosen one, or the one accepted in the highest ballot.
+    ``values`` has, for each slot above the watermark that anybody in the quorum reported, the value to
+    propose again: the chosen one, or the one accepted in the highest ballot.
     """
 
     ballot: Ballot

@@ -15,9 +15,10 @@ from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.context import Context
 from consensus.types import Ballot, NodeId, Position, Slot
 
-
 ASK_EVERY: Final = 3
-"""Of so many heartbeats one asks for answers, unless a majority was silent for as long: that halves the idle cost."""
+"""Of so many heartbeats one asks for answers, unless a majority was silent for as long: that halves the idle
+cost.
+"""
 
 
 class Proposal:
@@ -139,7 +140,7 @@ class Leader:
     # --- heartbeats ----------------------------------------------------------------
 
     def beat(self, ask: bool = True) -> int:
-        """Send a heartbeat now; returns the number of its round, which counts only if answers are asked for."""
+        """Send a heartbeat now; returns its round, which counts only if answers are asked for."""
         ctx = self.ctx
         self.round += 1
         watermark = self.acceptor.log.watermark

@@ -1,8 +1,8 @@
 """Linearizable reads without a log entry (Ongaro, Raft dissertation, 6.4).
 
-A read notes the chosen watermark when it arrives, joins the first heartbeat round *started after* that, and is
-evaluated when a majority has acknowledged that round, or a later one, and the watermark noted is applied: then no
-other leader can have committed anything before the round began that this node has not applied.
+A read notes the chosen watermark when it arrives, joins the first heartbeat round *started after* that, and
+is evaluated when a majority has acknowledged that round, or a later one, and the watermark noted is applied:
+then no other leader can have committed anything before the round began that this node has not applied.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class ReadIndex:
         """Whether reads already wait for a round: further ones gather for the next."""
         return bool(self._rounds)
 
-    def start(self, round: int) -> None:
+    def start(self, number: int) -> None:
         """A heartbeat round starts now: everything that waits joins it."""
         if self.waiting:
-            self._rounds.append((round, self.waiting))
+            self._rounds.append((number, self.waiting))
             self.waiting = []
 
     def ready(self, confirmed: int, applied: Slot) -> list[Any]:

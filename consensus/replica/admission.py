@@ -1,7 +1,7 @@
-"""What a leader does with requests before they are entries: duplicates, ownership, waiting for locks, queueing.
+"""What a leader does with requests before they are entries: duplicates, ownership, locks, queueing.
 
-A transaction's outcome comes from applying an entry and from nowhere else. Everything refused here has no effect and
-is not remembered, so that the client may try again under the same TxId.
+A transaction's outcome comes from applying an entry and from nowhere else. Everything refused here has no
+effect and is not remembered, so that the client may try again under the same TxId.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OVERLOADED_RETRY_MS = 20
 
 
 class ItemWait:
-    """Payload of a waiter: a client's transaction that waits for its locks. ``cross`` is None within one cluster."""
+    """Payload of a waiter: a client's transaction. ``cross`` is None within one cluster."""
 
     __slots__ = ("arrived_us", "cross", "item", "settled_below")
 
@@ -54,7 +54,9 @@ class Admission:
         """Queue what is new of a client's transactions; answer what is known."""
         session = state.sessions.get(message.session)
         if session is None:
-            self._refuse(connection, message.session, [i.number for i in message.items], Refusal.SESSION_UNKNOWN)
+            self._refuse(
+                connection, message.session, [i.number for i in message.items], Refusal.SESSION_UNKNOWN
+            )
             return
         self.attach(connection, message.session)
         waiting = self.queue.queued + len(self.waiting.waiting)
@@ -78,7 +80,7 @@ class Admission:
                 late = number < session.settled_below
                 reason = Refusal.SESSION_EXPIRED if late else Refusal.OVERLOADED
                 refused.setdefault(reason, []).append(number)
-            elif unlocked and all([account in accounts for account in item.legs[::2]]):
+            elif unlocked and accounts.keys() >= set(item.legs[::2]):
                 open_numbers.add(number)
                 fresh.append(item)
             else:
@@ -94,7 +96,9 @@ class Admission:
                 for item in fresh:
                     self._trace(message.session, item)
         if known:
-            self._reply(connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch))
+            self._reply(
+                connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch)
+            )
         for reason, numbers in refused.items():
             self._refuse(connection, message.session, numbers, reason)
 
@@ -129,7 +133,7 @@ class Admission:
         return None if self.waiting.enter(waiter) else Refusal.OVERLOADED
 
     def _homes(self, state: BankState, item: Item) -> tuple[int, ...]:
-        """Cluster of each leg; an account that exists nowhere counts as this cluster's, whose log then says so."""
+        """Cluster of each leg. An account that exists nowhere counts as this cluster's: its log says so."""
         own = self.ctx.cluster.id
         homes: list[int] = []
         for account in item.legs[::2]:
@@ -182,7 +186,7 @@ class Admission:
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)
 
     def resolve(self, state: BankState, connection: int, message: ResolveRequest) -> None:
-        """Answer what is decided, say in_doubt for what is on its way, and settle the rest through the log."""
+        """Answer what is decided, say in_doubt for what is on its way, settle the rest through the log."""
         session = state.sessions.get(message.session)
         if session is None:
             self._refuse(connection, message.session, message.numbers, Refusal.SESSION_EXPIRED)
@@ -194,7 +198,9 @@ class Admission:
         rest = [n for n in message.numbers if n not in outcomes and n not in open_numbers]
         pending = [n for n in message.numbers if n not in outcomes and n in open_numbers]
         if known:
-            self._reply(connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch))
+            self._reply(
+                connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch)
+            )
         if rest and not self.queue.add_control(Resolve(message.session, rest)):
             pending.extend(rest)
         if pending:
@@ -234,7 +240,7 @@ class Admission:
     # --- answers ---------------------------------------------------------------------
 
     def answer(self, state: BankState, applied: Applied, items: dict[int, Item] | None) -> None:
-        """Send what an entry did to the client that waits for it. ``items``: the entry's, when this leader made it."""
+        """Send what an entry did to the client that waits. ``items``: the entry's, if this leader made it."""
         session = applied.session
         connection = self._connections.get(session)
         open_numbers = self._open.get(session)

@@ -79,9 +79,9 @@ class Applier:
         if leads and replica.leader is not None and replica.reads.pending:
             replica.reads.answer(replica.machine.state, replica.leader.confirmed)
         limits = replica.ctx.limits
-        if not self._checkpointing and not replica.acceptor.installing:
-            if self._slots_since >= limits.checkpoint_slots or self._bytes_since >= limits.checkpoint_bytes:
-                self._begin_checkpoint(everything=False)
+        due = self._slots_since >= limits.checkpoint_slots or self._bytes_since >= limits.checkpoint_bytes
+        if due and not self._checkpointing and not replica.acceptor.installing:
+            self._begin_checkpoint(everything=False)
 
     def _time(self, work: Work) -> None:
         counters = self._replica.ctx.counters

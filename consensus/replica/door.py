@@ -1,8 +1,8 @@
 """The replica: one node of one cluster, as a function of what happens to it.
 
-``step(now_us, input) -> Outputs`` is the only way in. Same inputs, same outputs, byte for byte: there is no clock,
-randomness or I/O behind it. ``dispatch`` routes messages, ``apply`` runs what is chosen, ``admission`` and ``reads``
-face the clients.
+``step(now_us, input) -> Outputs`` is the only way in. Same inputs, same outputs, byte for byte: there is no
+clock, randomness or I/O behind it. ``dispatch`` routes messages, ``apply`` runs what is chosen, ``admission``
+and ``reads`` face the clients.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Replica:
         self.applier = Applier(self)
         self.frozen = False
         self.wake_at_us = 0
-        """When to step with :class:`Wake` at the latest. At or before ``now_us``: in this turn of the loop."""
+        """When to step with :class:`Wake` at the latest. At or before ``now_us``: in this turn of the loop.
+        """
         self._started = False
         self._request_wake = False
         self.established = False
@@ -314,7 +315,9 @@ class Replica:
         early, self._early = self._early, []
         for requests in early:
             self._refuse_all(requests)
-        self.ctx.event("paxos.leader", b=list(self.acceptor.promised), leader=hint, w=self.acceptor.log.watermark)
+        self.ctx.event(
+            "paxos.leader", b=list(self.acceptor.promised), leader=hint, w=self.acceptor.log.watermark
+        )
         self.tell_clients()
 
     def follow(self, sender: NodeId, ballot: Ballot) -> None:

@@ -65,8 +65,8 @@ def accounts(
 ) -> dict[str, Any]:
     """Rows ``[id, balance, version, epoch]`` of this replica's own applied state.
 
-    Either those of ``ids`` (missing ones are left out), or up to ``limit`` ids above ``after`` in ascending order,
-    ``changed``: only those with a version above 0. ``next`` is the id to go on after, or None.
+    Either those of ``ids`` (missing ones are left out), or up to ``limit`` ids above ``after`` in ascending
+    order, ``changed``: only those with a version above 0. ``next`` is the id to go on after, or None.
     """
     state = replica.machine.state
     if ids is not None:
@@ -130,7 +130,10 @@ def _batch(value: bytes) -> dict[str, Any]:
 def entries(batch: Batch) -> list[dict[str, Any]]:
     """A batch's entries as documents: the kind, and the fields with bytes as hex."""
     return [
-        {"kind": type(entry).__name__, **{name: _plain(getattr(entry, name)) for name in entry.__struct_fields__}}
+        {
+            "kind": type(entry).__name__,
+            **{name: _plain(getattr(entry, name)) for name in entry.__struct_fields__},
+        }
         for entry in batch.entries
     ]
 
@@ -157,7 +160,8 @@ def views(replica: Replica) -> dict[str, Any]:
                 "watermark": view.body.watermark,
                 "checkpoint": view.body.checkpoint,
                 "slots": [
-                    {"slot": s.slot, "ballot": list(s.accepted), "bytes": s.size_bytes} for s in view.body.slots
+                    {"slot": s.slot, "ballot": list(s.accepted), "bytes": s.size_bytes}
+                    for s in view.body.slots
                 ],
             }
             for view in replica.machine.state.views
@@ -181,7 +185,8 @@ def locks(replica: Replica) -> dict[str, Any]:
         for account, tx in sorted(cross.locks.items())
     ]
     waiting = [
-        {"tx": str(waiter.tx), "accounts": list(waiter.accounts)} for waiter in replica.waiting.waiting.values()
+        {"tx": str(waiter.tx), "accounts": list(waiter.accounts)}
+        for waiter in replica.waiting.waiting.values()
     ]
     return {"locks": held, "waiting": waiting}
 

@@ -1,8 +1,8 @@
 """Reads: when a replica may answer one, and from which state.
 
 linearizable: the leader, after a heartbeat round begun later than the read (``paxos.readindex``). ryw: any
-replica whose versions are not older than those the client has seen. eventual: any replica, at once. A stronger
-level may always stand in for a weaker one: lease and bounded are served as linearizable here.
+replica whose versions are not older than those the client has seen. eventual: any replica, at once. A
+stronger level may always stand in for a weaker one: lease and bounded are served as linearizable here.
 
 Every level sees committed balances only. A linearizable read of an account that a transaction of another
 coordinator has prepared here waits for the decision: the coordinator's client may know it already.
@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
-from consensus.messages.client import Level, Read, ReadItem, ReadRefused, ReadReplies, ReadResult, Refusal, Status
+from consensus.messages.client import (
+    Level,
+    Read,
+    ReadItem,
+    ReadRefused,
+    ReadReplies,
+    ReadResult,
+    Refusal,
+    Status,
+)
 from consensus.paxos.context import Context
 from consensus.paxos.readindex import ReadIndex
 from consensus.types import NodeId, Slot
@@ -119,7 +128,9 @@ class Reads:
         self._blocked = []
         for connection, items in left:
             requests = [item.request for item in items]
-            self.ctx.out.replies.append(ReplyTo(connection, ReadRefused(requests, Refusal.NOT_LEADER, leader)))
+            self.ctx.out.replies.append(
+                ReplyTo(connection, ReadRefused(requests, Refusal.NOT_LEADER, leader))
+            )
         self._waiting = 0
 
     def _reply(self, connection: int, results: list[ReadResult], state: BankState) -> None:

@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from consensus.bank.state import BankState, StateError
 from consensus.effects import Recovered
-from consensus.messages.records import AcceptedValue, ChosenValue, LearnerMark, Promised, SegmentHead, Watermark
+from consensus.messages.records import (
+    AcceptedValue,
+    ChosenValue,
+    LearnerMark,
+    Promised,
+    SegmentHead,
+    Watermark,
+)
 from consensus.paxos.log import Log
 from consensus.topology import Cluster, Topology
 from consensus.types import BALLOT_NONE, Ballot
@@ -22,7 +29,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(recovered: Recovered, topology: Topology, cluster: Cluster) -> Rebuilt:
-    """Replay the journal over the checkpoint. Applies nothing: the replica does, from the checkpoint's slot on."""
+    """Replay the journal over the checkpoint. Applies nothing: the replica does, from that slot on."""
     damage = ""
     learner = recovered.learner
     try:
@@ -66,9 +73,9 @@ def rebuild(recovered: Recovered, topology: Topology, cluster: Cluster) -> Rebui
 def mark_chosen(log: Log, watermark: int) -> None:
     """Mark what the journal knew to be chosen, as far as nothing is missing in between.
 
-    A watermark is recorded only while every slot up to it stands in the log (or in a durable checkpoint), and a later
-    acceptance for such a slot carries the same value. Without the checkpoint that the watermark was recorded over, none of
-    this holds: a value below it may be one that was accepted and never chosen.
+    A watermark is recorded only while every slot up to it stands in the log (or in a durable checkpoint), and
+    a later acceptance for such a slot carries the same value. Without the checkpoint that the watermark was
+    recorded over, none of this holds: a value below it may be one that was accepted and never chosen.
     """
     slot = log.watermark + 1
     while slot <= watermark and (entry := log.get(slot)) is not None:

@@ -1,8 +1,8 @@
 """State transfer: a follower that fell behind everybody's log takes over a whole state, chunk by chunk.
 
-The sender captures its state at the slot it has applied and hands it out as a stream of blocks (u32 length, encoded rows)
-cut into chunks of bounded size; the receiver checks the hash before it believes any of it. A promise is not part of a
-state: it is never lowered by one.
+The sender captures its state at the slot it has applied and hands it out as a stream of blocks (u32 length,
+encoded rows) cut into chunks of bounded size; the receiver checks the hash before it believes any of it. A
+promise is not part of a state: it is never lowered by one.
 """
 
 from __future__ import annotations

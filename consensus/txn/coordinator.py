@@ -1,7 +1,8 @@
-"""The coordinator's leader: sends prepares, counts votes, proposes the decision, sends it until it is acknowledged.
+"""The coordinator's leader: sends prepares, counts votes, proposes and sends decisions.
 
-Everything here is volatile: what must survive is in the log (P, then C or A). A new leader rebuilds it from the state: what
-is prepared without a decision is asked for again with a fresh deadline, what is decided is sent again.
+Everything here is volatile: what must survive is in the log (P, then C or A). A new leader rebuilds it from
+the state: what is prepared without a decision is asked for again with a fresh deadline, what is decided is
+sent again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from consensus.bank.state import BankState
 from consensus.bank.twophase import decision_row, part_rows
 from consensus.messages.client import Status
 from consensus.messages.entries import CrossItem, DecideRow
-from consensus.messages.txn import DecisionRow, PrepareRow, TxAck, TxDecision, TxPrepare, TxRow, TxVote, VoteRow
+from consensus.messages.txn import (
+    DecisionRow,
+    PrepareRow,
+    TxAck,
+    TxDecision,
+    TxPrepare,
+    TxRow,
+    TxVote,
+    VoteRow,
+)
 from consensus.paxos.context import Context
 from consensus.txn.groups import Groups
 from consensus.types import ClusterId, SessionId, Slot, TxId
@@ -224,7 +234,9 @@ class Coordinator:
                 self._groups.send(cluster, TxPrepare(own, below, rows[i : i + ROWS_MAX], audit), everyone)
         for (cluster, everyone), decisions in self._decisions.items():
             for i in range(0, len(decisions), ROWS_MAX):
-                self._groups.send(cluster, TxDecision(own, below, decisions[i : i + ROWS_MAX], audit), everyone)
+                self._groups.send(
+                    cluster, TxDecision(own, below, decisions[i : i + ROWS_MAX], audit), everyone
+                )
         self._prepares = {}
         self._decisions = {}
 

@@ -1,7 +1,7 @@
 """The participant's leader: answers prepares from the state, applies decisions, asks when in doubt.
 
-A yes exists only as an applied entry; the same question gets the same answer from whoever leads. Nobody here ever
-decides by the clock: a transaction in doubt is asked about until its coordinator's group answers.
+A yes exists only as an applied entry; the same question gets the same answer from whoever leads. Nobody here
+ever decides by the clock: a transaction in doubt is asked about until its coordinator's group answers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,21 @@ from typing import Final
 from consensus.bank.state import BankState
 from consensus.bank.twophase import PartDecided, PartPrepared, yes
 from consensus.messages.client import Status
-from consensus.messages.txn import DecisionRow, PrepareRow, TxAck, TxDecision, TxPrepare, TxResolve, TxRow, TxVote, VoteRow
+from consensus.messages.txn import (
+    DecisionRow,
+    PrepareRow,
+    TxAck,
+    TxDecision,
+    TxPrepare,
+    TxResolve,
+    TxRow,
+    TxVote,
+    VoteRow,
+)
 from consensus.paxos.context import Context
+from consensus.txn.groups import Groups
 from consensus.txn.queue import ProposalQueue
 from consensus.txn.waiting import Age, Waiter, Waiting
-from consensus.txn.groups import Groups
 from consensus.types import BALLOT_NONE, ClusterId, TxId
 
 ROWS_MAX: Final = 512
@@ -74,7 +84,9 @@ class Participant:
                 if row.at > prepared.at and self._proposed.get(tx, 0) < row.at:
                     self._proposed[tx] = row.at
                     self._queue.add_part(message.coordinator, row, self._ctx.now_us)
-            elif row.at < below or tx in cross.finished or tx in self._proposed or tx in self._waiting.waiting:
+            elif (
+                row.at < below or tx in cross.finished or tx in self._proposed or tx in self._waiting.waiting
+            ):
                 continue
             else:
                 self._new(message.coordinator, tx, row)
@@ -92,7 +104,9 @@ class Participant:
             self._vote_no(coordinator, row, Status.LOCK_CONFLICT)
             return
         deadline = self._ctx.now_us + self._lock_wait_us
-        if not self._waiting.enter(Waiter(tx, tuple(sorted(accounts)), age, deadline, PartWait(coordinator, row))):
+        if not self._waiting.enter(
+            Waiter(tx, tuple(sorted(accounts)), age, deadline, PartWait(coordinator, row))
+        ):
             self._vote_no(coordinator, row, Status.LOCK_TIMEOUT)
 
     def _holders(self, accounts: tuple[int, ...]) -> list[Age]:

@@ -1,7 +1,7 @@
 """What a leader is about to propose, by kind, and the batches made of it.
 
-In a batch decisions come first (they free locks), then transactions of this cluster in arrival order, then prepares, then
-the rest.
+In a batch decisions come first (they free locks), then transactions of this cluster in arrival order, then
+prepares, then the rest.
 """
 
 from __future__ import annotations
@@ -161,7 +161,9 @@ class ProposalQueue:
         self._take_decisions(room, entries)
         groups = self._take_groups(room, entries)
         self._take_prepares(room, entries)
-        while self._control and room.take(2 + (2 * len(c.numbers) if isinstance(c := self._control[0], Resolve) else 0)):
+        while self._control and room.take(
+            2 + (2 * len(c.numbers) if isinstance(c := self._control[0], Resolve) else 0)
+        ):
             entries.append(self._control.popleft())
         finishes: list[TxRow] = []
         while self._finishes and room.take(3):
@@ -208,7 +210,9 @@ class ProposalQueue:
 
     def _take_prepares(self, room: Room, entries: list[Entry]) -> None:
         cross: dict[SessionId, tuple[int, list[CrossItem]]] = {}
-        while self._cross and room.take(3 + 2 * len(self._cross[0][2].legs) + len(self._cross[0][2].conditions)):
+        while self._cross and room.take(
+            3 + 2 * len(self._cross[0][2].legs) + len(self._cross[0][2].conditions)
+        ):
             session, settled_below, item = self._cross.popleft()
             below, items = cross.get(session, (0, []))
             items.append(item)
@@ -228,10 +232,10 @@ class ProposalQueue:
         """Forget everything; returns the client transactions that were never proposed."""
         lost = [(group.session, [item.number for item in group.items]) for group in self._groups]
         lost.extend((session, [item.number]) for session, _, item in self._cross)
-        for queue in (
-            self._groups, self._cross, self._parts, self._decides, self._part_decides, self._finishes, self._control
-        ):  # fmt: skip
+        for queue in (self._groups, self._cross, self._parts, self._decides, self._part_decides):
             queue.clear()
+        self._finishes.clear()
+        self._control.clear()
         self._finished_below.clear()
         self._audit = 0
         self.queued = 0

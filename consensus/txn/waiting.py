@@ -1,8 +1,9 @@
 """Waiting for locks. It is the leader's business only: nothing of it is replicated, and apply never waits.
 
-Held locks are those of prepared transactions (replicated state) and those a leader has promised to a prepare entry it has
-queued or proposed (``claims``). A transaction that meets one waits in a queue per account, in arrival order, until all its
-accounts are free and it is first in each of their queues, or until the lock wait is over.
+Held locks are those of prepared transactions (replicated state) and those a leader has promised to a prepare
+entry it has queued or proposed (``claims``). A transaction that meets one waits in a queue per account, in
+arrival order, until all its accounts are free and it is first in each of their queues, or until the lock wait
+is over.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ class Waiting:
             if queue is None:
                 continue
             waiter = queue[0]
-            if not any(a in locks or a in self.claims or self._queues[a][0] is not waiter for a in waiter.accounts):
+            if not any(
+                a in locks or a in self.claims or self._queues[a][0] is not waiter for a in waiter.accounts
+            ):
                 self.leave(waiter)
                 return waiter
         return None
