@@ -1,4 +1,4 @@
-"""The codec is total: messages come back as they were; any other bytes decode to something or raise CodecError."""
+"""The codec is total: messages come back as they were; other bytes decode or raise CodecError."""
 
 from __future__ import annotations
 

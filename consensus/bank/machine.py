@@ -97,6 +97,7 @@ class Machine:
         session.settle(entry.settled_below)
         self._use(session, slot)
         outcomes = session.outcomes
+        prepared = state.cross.prepared
         numbers: list[int] = []
         answered: list[Outcome] = []
         refused: list[tuple[int, Refusal]] = []
@@ -104,6 +105,11 @@ class Machine:
             number = item.number
             outcome = outcomes.get(number)
             if outcome is None:
+                if prepared and TxId(entry.session, number) in prepared:
+                    # A client used one number for two wishes: the first one's decision will be its outcome.
+                    refused.append((number, Refusal.IN_DOUBT))
+                    index += 1
+                    continue
                 if not session.takes(number):
                     refused.append((number, Refusal.SESSION_EXPIRED))
                     index += 1
