@@ -34,7 +34,8 @@ def start(folder: DataFolder, options: list[str]) -> int:
         return 0
     log_path = folder.log_path("runbank")
     try:
-        log_path.parent.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log_path.parent.mkdir(exist_ok=True)
         log = log_path.open("wb")
     except OSError as error:
         print(f"start: {log_path.parent} cannot be written: {error.strerror}", file=sys.stderr)

@@ -126,6 +126,54 @@ def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
+def test_in_the_background(tmp_path: Path) -> None:
+    """start, status and stop, and a start after everything was killed, when the pid on the disk is stale."""
+    data = tmp_path / "a bank"
+    (port,) = ports.free_ports(1)
+
+    def background(command: str, *options: str) -> tuple[int, str]:
+        result = subprocess.run(
+            [sys.executable, "scripts/background.py", command, str(data), *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S + 30,
+            check=False,
+        )
+        return result.returncode, result.stdout + result.stderr
+
+    start = ("start", "--port", str(port), "--clusters", "1")
+    assert background("status") == (3, "nothing runs\n")
+    status, said = background(*start)
+    assert (status, said.startswith("started (process ")) == (0, True), said
+    try:
+        url = DataFolder(data).url_path.read_text(encoding="utf-8").strip()
+        assert url.startswith(f"http://127.0.0.1:{port}/?token=")
+        assert said.endswith(f": {url}\n")
+        assert background(*start) == (0, said.replace("started (", "running already ("))
+        status, told = background("status")
+        assert (status, [line.split()[:3] for line in told.splitlines()[1:]]) == (
+            0,
+            [
+                ["node", "1", "running"],
+                ["node", "2", "running"],
+                ["node", "3", "running"],
+                ["site", "running", "pid"],
+            ],
+        )
+        pid = DataFolder(data).running_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not lives(pid), "the supervisor is gone")
+        assert background("status") == (3, "nothing runs\n")
+        status, said = background(*start)
+        assert status == 0, said
+    finally:
+        assert background("stop") == (0, "stopped\n")
+    assert background("stop") == (0, "nothing runs\n")
+
+
+@pytest.mark.timeout(240)
 def test_faults_over_rest(tmp_path: Path) -> None:
     """Kill, restart, fail and recover a leader through the site; an unasked death is made good."""
     with runbank(tmp_path / "bank", "--accounts", "90") as bank:
