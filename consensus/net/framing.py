@@ -8,7 +8,7 @@ the price of a message. So frames are cut here, and only the others are handed t
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import Final
 
 try:
     from websockets.speedups import apply_mask
@@ -21,24 +21,16 @@ _MASKED: Final = 0x80
 _KEYS_POOL: Final = 1_024
 
 
-class Cut(NamedTuple):
-    """Where a frame lies in the data."""
-
-    head: int
-    """Its first byte."""
-    start: int
-    """Of the payload; the mask key, if there is one, lies right before it."""
-    end: int
-
-
-NOT_YET: Final = Cut(0, 0, 0)
+Cut = tuple[int, int, int]
+"""First byte of a frame, start and end of its payload. Its mask key, if it has one, lies before the start."""
+NOT_YET: Final[Cut] = (-2, 0, 0)
 """The frame is not whole yet."""
-WRONG: Final = Cut(-1, 0, 0)
+WRONG: Final[Cut] = (-1, 0, 0)
 """No frame that this end may be sent; the protocol knows what to say."""
 
 
 def cut(data: bytes, offset: int, masked: bool, length_max: int) -> Cut:
-    """Find the frame that begins at ``offset``."""
+    """Find the frame that begins at ``offset``; its length must not be above ``length_max``."""
     size = len(data) - offset
     if size < 2:
         return NOT_YET
@@ -60,7 +52,7 @@ def cut(data: bytes, offset: int, masked: bool, length_max: int) -> Cut:
     if masked:
         start += 4
     end = start + length
-    return Cut(data[offset], start, end) if end <= len(data) else NOT_YET
+    return (data[offset], start, end) if end <= len(data) else NOT_YET
 
 
 def unmask(data: bytes, start: int, end: int) -> bytes:

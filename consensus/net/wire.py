@@ -265,15 +265,14 @@ class Wire(asyncio.Protocol):
         masked = self._masker is None
         offset = 0
         while self._cutting:
-            found = framing.cut(data, offset, masked, codec.FRAME_BYTES_MAX)
-            if found is framing.NOT_YET:
-                self._buffer = data[offset:] if offset else data
-                return
-            head, start, end = found
+            head, start, end = framing.cut(data, offset, masked, codec.FRAME_BYTES_MAX)
             if head == framing.BINARY and not self._fragments:
                 self._message(framing.unmask(data, start, end) if masked else data[start:end])
             elif head >= 0:
                 self._feed(data[offset:end])
+            elif head == framing.NOT_YET[0]:
+                self._buffer = data[offset:] if offset else data
+                return
             else:
                 self._cutting = False
                 break

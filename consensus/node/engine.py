@@ -51,6 +51,9 @@ class Host(Protocol):
     def end_turn(self) -> None:
         """The same, now."""
 
+    def broken(self) -> None:
+        """The replica cannot go on. Called once."""
+
     def disk_failed(self, error: StorageError) -> None:
         """Nothing may be promised any more. Called once."""
 
@@ -89,9 +92,21 @@ class Engine:
             _log.error("this node takes no part in votes until it has caught up: %s", loss)
 
     def step(self, input: Input) -> None:
-        """Let the replica take one input, and carry out what follows."""
+        """Let the replica take one input, and carry out what follows.
+
+        A replica that raises is in a state that nobody has thought of: it is never stepped again.
+        """
         if self._closed:
             return
+        try:
+            self._step(input)
+        except Exception:
+            _log.critical("the replica failed on %.500r", input, exc_info=True)
+            self._closed = True
+            self._gate.clear()
+            self._host.broken()
+
+    def _step(self, input: Input) -> None:
         now_us = time.monotonic_ns() // 1_000
         replica = self.replica
         out = replica.step(now_us, input)

@@ -160,6 +160,9 @@ class Operators:
             return _refusal(command, f"{command.name}: {error}")
         except CommandError as error:
             return _refusal(command, str(error))
+        except Exception:
+            _log.exception("the command %s failed", command.name)
+            return _refusal(command, f"{command.name} failed; the node's log says how")
         return CommandReply(command.id, True, {} if body is None else body)
 
     def _fitting(self, carry_out: Callable[[Any, Wire], Any], args: _Args, wire: Wire) -> Any:

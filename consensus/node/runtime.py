@@ -37,6 +37,7 @@ from consensus.topology import Topology
 from consensus.types import NodeId
 
 EXIT_STOPPED: Final = 0
+EXIT_BROKEN: Final = 1
 EXIT_DISK: Final = 3
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Messages are structs that the collector does not track, so cycles are rare: look for them rarely."""
@@ -150,6 +151,9 @@ class Node:
         _log.critical("%s", error)
         self._end(EXIT_DISK)
 
+    def broken(self) -> None:
+        self._end(EXIT_BROKEN)
+
     def _end(self, status: int) -> None:
         if not self._ended.done():
             self._ended.set_result(status)
@@ -226,6 +230,8 @@ class Node:
                 continue
             wire.send(encode(message))
             if type(message) is Replies:
+                if self._telemetry.level >= 1:
+                    self._telemetry.replied(message, now_us)
                 bucket = self._latencies.replied(connection, message, now_us)
                 if bucket >= 0:
                     self._telemetry.latency(bucket)

@@ -18,9 +18,10 @@ from consensus import codec
 from consensus.effects import Event
 from consensus.messages import paxos, txn
 from consensus.messages.base import Message
+from consensus.messages.client import Replies, Status
 from consensus.messages.control import Telemetry as TelemetryMessage
 from consensus.net.wire import Wire
-from consensus.types import ClusterId, NodeId
+from consensus.types import ClusterId, NodeId, TxId
 
 HZ_MAX: Final = 50.0
 BUFFER_EVENTS_MAX: Final = 2_000
@@ -30,6 +31,8 @@ MESSAGE_EVENTS_MAX: Final = 200
 WINDOW_MS: Final = 100
 SAMPLED_PER_S: Final = 20
 """Transactions per second recorded in full; all of them while there are fewer."""
+SUBMITTED_MAX: Final = 1_000
+"""Recorded submissions that wait for their reply."""
 _TOKENS_MAX: Final = 2 * SAMPLED_PER_S
 _NAMES: Final = {**paxos.TRACE_NAMES, **txn.TRACE_NAMES}
 _NAME_BY_TAG: Final = {kind.__struct_config__.tag: name for kind, name in _NAMES.items()}
@@ -84,6 +87,7 @@ class Telemetry:
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
         self._sampler = Sampler()
+        self._submitted: dict[str, int] = {}
 
     # --- watchers ------------------------------------------------------------------
 
@@ -112,6 +116,7 @@ class Telemetry:
             self._counted = dict(self._counts())
             self._links.clear()
             self._latencies.clear()
+            self._submitted.clear()
             self._arm_window()
 
     def _tick(self, watch: Watch) -> None:
@@ -134,8 +139,11 @@ class Telemetry:
         if self.level < 0:
             return
         for kind, fields in events:
-            if kind in _PER_TRANSACTION and not self._sampler.takes(fields):
-                continue
+            if kind in _PER_TRANSACTION:
+                if not self._sampler.takes(fields):
+                    continue
+                if kind == "tx.submit" and len(self._submitted) < SUBMITTED_MAX:
+                    self._submitted.setdefault(fields["tx"], time.monotonic_ns() // 1_000)
             self.note(kind, **fields)
 
     def note(self, kind: str, **fields: Any) -> None:
@@ -160,6 +168,25 @@ class Telemetry:
                 watch.events.append(event)
             else:
                 watch.dropped += 1
+
+    def replied(self, message: Replies, now_us: int) -> None:
+        """Answers leave: those to transactions whose submission was recorded are recorded, too."""
+        submitted = self._submitted
+        if not submitted:
+            return
+        for number, outcome in zip(message.numbers, message.outcomes, strict=True):
+            tx = str(TxId(message.session, number))
+            since_us = submitted.pop(tx, None)
+            if since_us is not None:
+                self.note(
+                    "tx.reply",
+                    tx=tx,
+                    outcome="aborted" if outcome.status else "committed",
+                    why=Status(outcome.status).name.lower() if outcome.status else None,
+                    ms=round((now_us - since_us) / 1e3, 3),
+                    s=outcome.slot,
+                    b=list(outcome.ballot),
+                )
 
     # --- messages ----------------------------------------------------------------------
 
@@ -219,6 +246,8 @@ class Telemetry:
         self._counted = now
         hist = {str(bucket): count for bucket, count in sorted(self._latencies.items())}
         self._latencies.clear()
+        if len(self._submitted) == SUBMITTED_MAX:
+            self._submitted.clear()  # their answers were refusals, or went out elsewhere
         if links or hist or any(tx.values()):
             self.note("agg", window=WINDOW_MS, links=links, tx=tx, hist=hist)
         self._arm_window()

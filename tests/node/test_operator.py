@@ -175,6 +175,16 @@ async def test_answers_that_would_not_fit_a_frame_are_made_to_fit_or_refused(
     assert paper.replies[-1].body["truncated"] is True
 
 
+async def test_a_command_that_fails_is_answered(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(operator_module.inspect, "log", broken)
+    with pytest.raises(OperatorError, match="log failed; the node's log says how"):
+        await bank.call(1, "log")
+    assert (await bank.call(1, "status"))["node"] == 1
+
+
 async def test_commands_are_served_while_the_node_is_failed(tmp_path: Path) -> None:
     bank = Bank(topology(), tmp_path)
     bank.start(1)

@@ -7,6 +7,8 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from consensus import codec
 from consensus.client.bank import BankClient
 from consensus.messages.client import Leads, WhoLeads
@@ -238,6 +240,24 @@ async def test_a_failing_disk_ends_the_node_and_nothing_more_is_promised(bank: B
     running.folder.close()
     bank.start(victim, bootstrap=False)
     await everywhere(bank, 90, 110)
+
+
+async def test_a_replica_that_fails_ends_its_node_and_the_others_go_on(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    leader = await bank.leader()
+    victim = next(me for me in bank.nodes if me != leader)
+    running = bank.nodes.pop(victim)
+
+    def broken(now_us: int, input: object) -> None:
+        raise AssertionError("a thing that cannot be")
+
+    monkeypatch.setattr(running.node.replica, "step", broken)
+    async with asyncio.timeout(20):
+        assert await running.task == 1
+    assert "a thing that cannot be" in caplog.text
+    running.folder.close()
+    assert await transfer(bank, 10) == "committed"
 
 
 async def test_a_stalled_disk_costs_the_leader_its_office(bank: Bank) -> None:

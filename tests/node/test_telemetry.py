@@ -77,6 +77,7 @@ async def test_level_1_is_told_of_slots_transactions_and_windows(bank: Bank) -> 
     await watcher.operator.call("watch", hz=20.0, level=1)
     await run_transfers(bank, 5)
     await watcher.until_kinds("paxos.accepted", "paxos.chosen", "paxos.applied", "tx.apply", "agg")
+    await watcher.until_kinds("tx.submit", "tx.reply")
     async with asyncio.timeout(10):
         while sum(event["tx"]["committed"] for event in watcher.events if event["k"] == "agg") < 5:
             watcher.changed.clear()
