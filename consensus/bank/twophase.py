@@ -15,7 +15,7 @@ from consensus.bank.state import Account, BankState
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import CrossItem, CrossPrepare, Decide, Finish, PartDecide, PartPrepare
 from consensus.messages.txn import DecisionRow, PrepareRow, TxRow, VoteRow
-from consensus.types import AccountId, Ballot, ClusterId, SessionId, Slot, TxId
+from consensus.types import BALLOT_NONE, AccountId, Ballot, ClusterId, SessionId, Slot, TxId
 
 
 class CrossPrepared(NamedTuple):
@@ -192,7 +192,10 @@ class TwoPhase:
         for row in entry.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
-            if prepared is not None:
+            if prepared is not None and prepared.coordinator != entry.coordinator:
+                # A client used one TxId for two wishes: the vote on one must not count for the other.
+                result.votes.append(no(row, Status.INVALID))
+            elif prepared is not None:
                 if row.at > prepared.at:
                     prepared.at = row.at
                     cross.touched.add(("prepared", tx_key(tx)))
@@ -242,7 +245,7 @@ class TwoPhase:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
             at = row.at
-            if prepared is not None and not prepared.coordinates:
+            if prepared is not None and prepared.coordinator == entry.coordinator:
                 self._settle(prepared, row.commit)
                 result.freed.extend(prepared.legs[::2])
                 at = max(at, prepared.at)
@@ -299,6 +302,11 @@ def yes(prepared: Prepared) -> VoteRow:
         prepared.session, prepared.number, prepared.at, Status.COMMITTED, prepared.slot, prepared.index,
         prepared.ballot, prepared.after,
     )  # fmt: skip
+
+
+def no(row: PrepareRow, status: int) -> VoteRow:
+    """A vote against ``row`` that no log entry was needed for."""
+    return VoteRow(row.session, row.number, row.at, status, 0, 0, BALLOT_NONE, ())
 
 
 def decision_row(tx: TxId, unfinished: Unfinished) -> DecisionRow:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus.bank.state import BankState
-from consensus.bank.twophase import PartDecided, PartPrepared, yes
+from consensus.bank.twophase import PartDecided, PartPrepared, no, yes
 from consensus.messages.client import Status
 from consensus.messages.txn import (
     DecisionRow,
@@ -27,7 +27,7 @@ from consensus.paxos.context import Context
 from consensus.txn.groups import Groups
 from consensus.txn.queue import ProposalQueue
 from consensus.txn.waiting import Age, Waiter, Waiting
-from consensus.types import BALLOT_NONE, ClusterId, TxId
+from consensus.types import ClusterId, TxId
 
 ROWS_MAX: Final = 512
 
@@ -78,7 +78,9 @@ class Participant:
         for row in message.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
-            if prepared is not None and prepared.at == row.at:
+            if prepared is not None and prepared.coordinator != message.coordinator:
+                self._vote_no(message.coordinator, row, Status.INVALID)
+            elif prepared is not None and prepared.at == row.at:
                 self._votes.setdefault(message.coordinator, []).append(yes(prepared))
             elif prepared is not None:
                 if row.at > prepared.at and self._proposed.get(tx, 0) < row.at:
@@ -133,8 +135,7 @@ class Participant:
         self._vote_no(wait.coordinator, wait.row, Status.LOCK_TIMEOUT)
 
     def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: Status) -> None:
-        vote = VoteRow(row.session, row.number, row.at, status, 0, 0, BALLOT_NONE, ())
-        self._votes.setdefault(coordinator, []).append(vote)
+        self._votes.setdefault(coordinator, []).append(no(row, status))
 
     def on_prepared(self, result: PartPrepared) -> None:
         """A prepare entry is applied: its votes may leave. Rows that met a lock start over."""
