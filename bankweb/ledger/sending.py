@@ -17,7 +17,7 @@ import msgspec
 
 from bankweb.identity import audit
 from bankweb.ledger import bodies, doubts, kept, orders, records
-from bankweb.ledger.gateway import YIELD_EVERY, Legs, Reservation, clusters_of, gateway
+from bankweb.ledger.gateway import YIELD_EVERY, Legs, Reservation, gateway
 from bankweb.orchestration.bank import topology
 from bankweb.rest.problems import Problem
 from bankweb.store import StoreError, read, writer
@@ -86,11 +86,6 @@ async def single(actor: str, legs: Legs, key: str, source: str = "rest") -> Answ
     Raises:
         Problem: refused, overloaded, across clusters, or the key belongs to another request.
     """
-    clusters = clusters_of(legs)
-    if len(clusters) > 1:
-        names = ", ".join(map(str, clusters))
-        detail = f"the accounts lie in clusters {names}; cross-cluster transfers arrive with 2PC"
-        raise Problem("cross_cluster", detail, extra={"clusters": list(clusters)})
     if not key:
         return await _finish(_plain(actor, legs, source))
     digest = orders.digest("single", legs)
@@ -111,7 +106,8 @@ async def _keyed(actor: str, legs: Legs, key: str, digest: str, source: str) -> 
         result = await gateway().submit(legs, reservation.tx_ids[0])
         return await _conclude(result, legs, actor, source, claimed.id)
     except Problem:
-        # Refused: nothing was done, so the same request may run anew.
+        # Nothing was done, so the same request may run anew.
+        reservation.drop()
         await writer().write(records.release, claimed.id)
         raise
     finally:

@@ -145,6 +145,8 @@ class FakeBank:
         return tx_id
 
     def drop_tx_id(self, tx_id: TxId) -> None:
+        if tx_id not in self.reserved:
+            raise ClientError(f"{tx_id} is not an unused id of this client")
         self.reserved.remove(tx_id)
 
     def _apply(self, tx_id: TxId, legs: tuple[int, ...]) -> Outcome:
