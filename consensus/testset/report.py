@@ -80,12 +80,12 @@ def performance(commands: list[CommandResult], busy_s: float) -> dict[str, Any]:
     if latencies:
         report = {
             "mean": round(sum(latencies) / len(latencies), 3),
-            "p50": round(_percentile(latencies, 50), 3),
-            "p99": round(_percentile(latencies, 99), 3),
+            "p50": round(percentile(latencies, 50), 3),
+            "p99": round(percentile(latencies, 99), 3),
         }
     return {"throughput_tps": round(done / busy_s, 1) if busy_s > 0 else 0.0, "latency_ms": report}
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
+def percentile(ordered: list[float], percent: int) -> float:
     """Nearest rank: the smallest value that at least ``percent`` of them do not exceed."""
     return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]

@@ -71,7 +71,7 @@ class FakeTeller:
         return [LogEntry(1, (1, 1), "applied", "2 transactions [x]")]
 
     async def performance(self) -> list[dict[str, Any]]:
-        return [{"cluster": 1, "leader": 3, "p99_ms": 4.5}]
+        return [{"cluster": 1, "leader": 3, "latency_ms": {"p50": None, "p99": 4.5}}]
 
     async def fail(self, node: int) -> None:
         self.calls.append(("fail", node))
@@ -143,7 +143,7 @@ async def test_performance(session: Session) -> None:
     await session.type("send 1 2 3")
     said = await session.type("performance")
     assert "1 transfers, mean 2.50 ms" in said
-    assert "c1: leader 3, p99_ms 4.5" in said
+    assert "c1: leader 3, latency_ms (p50 –, p99 4.50)" in said
 
 
 async def test_sets(session: Session) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +15,7 @@ from consensus.cli.shell.teller import Teller, TellerError, Transfer
 from consensus.cli.testset_tables import STYLES, show_set, show_views
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet, parse
+from consensus.testset.report import percentile
 
 LOG_LINES: Final = 10
 LATENCIES_MAX: Final = 10_000
@@ -154,14 +155,14 @@ class Shell:
         ordered = sorted(self._latencies_ms)
         if ordered:
             mean = sum(ordered) / len(ordered)
-            at = [ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.99)]
-            figures = f"mean {mean:.2f} ms, p50 {at[0]:.2f} ms, p99 {at[1]:.2f} ms"
+            p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
+            figures = f"mean {mean:.2f} ms, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
             self._console.print(f"this shell: {len(ordered)} transfers, {figures}")
         else:
             self._console.print("this shell: no transfer was answered yet")
         for row in await self._teller.performance():
-            shown = ", ".join(f"{name} {value}" for name, value in row.items() if name != "cluster")
-            self._console.print(f"c{row['cluster']}: {escape(shown)}")
+            shown = {name: value for name, value in row.items() if name != "cluster"}
+            self._console.print(f"c{row['cluster']}: {escape(_figures_text(shown))}")
 
     async def _printreshard(self, arguments: list[str]) -> None:
         raise ShellError("moving accounts between clusters is not part of this version yet")
@@ -255,6 +256,18 @@ def _integer(text: str, name: str) -> int:
         return int(text)
     except ValueError:
         raise ShellError(f"{name}: must be a whole number of at most 18 digits, not {text[:40]!r}") from None
+
+
+def _figures_text(figures: dict[str, Any]) -> str:
+    """Figures as a line: nested ones in brackets, fractions to two places."""
+    parts = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            parts.append(f"{name} ({_figures_text(value)})")
+        else:
+            shown = "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+            parts.append(f"{name} {shown}")
+    return ", ".join(parts)
 
 
 def _node(text: str) -> int:
