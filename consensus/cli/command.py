@@ -17,7 +17,7 @@ from consensus.cluster.folder import FolderError
 from consensus.cluster.launcher import StartError
 from consensus.cluster.ports import PortBusyError
 from consensus.testset.csvtext import FaultError
-from consensus.topology_file import TopologyError
+from consensus.topology_keys import TopologyError
 from consensus.workload.generator import LoadError
 
 EXIT_FAILED: Final = 1
