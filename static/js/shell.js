@@ -13,7 +13,8 @@ import { startToasts, toast } from "./parts/toasts.js";
 import { activeFaults } from "./select.js";
 import { Store } from "./store.js";
 
-const PAGES = { cluster: "./pages/cluster.js", transactions: "./pages/transactions.js" };
+/** Modules of pages, by the import map of base.html. */
+const PAGES = { cluster: "bank/pages/cluster.js", transactions: "bank/pages/transactions.js" };
 const AGE_EVERY_MS = 200;
 const MODES = { live: "LIVE", replay: "REPLAY", sim: "SIM" };
 
