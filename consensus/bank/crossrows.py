@@ -47,12 +47,14 @@ def cross_row(cross: CrossState, table: str, key: int | bytes) -> Row | None:
 
 
 def restore_cross(cross: CrossState, row: Row) -> None:
-    """Put a row back. :meth:`CrossState.index` follows after the last one."""
+    """Put a row back. :meth:`CrossState.index` follows after the last one.
+
+    Raises:
+        ValueError: the row is not one that :func:`cross_row` makes.
+    """
     assert row.values is not None
     if row.table == "prepared":
         prepared = _prepared.decode(row.values[3])
-        if tx_key(prepared.tx) != row.key:
-            raise ValueError("the key of a prepared transaction is not its own")
         cross.prepared[prepared.tx] = prepared
     elif row.table == "undo":
         cross.locks[row.key] = tx_of_key(row.values[0])
@@ -66,3 +68,5 @@ def restore_cross(cross: CrossState, row: Row) -> None:
         cross.finished[tx_of_key(row.key)] = FinishedTx(coordinator, at, bool(commit))
     else:
         cross.finished_below[row.key] = row.values[0]
+    if cross_row(cross, row.table, row.key) != row:
+        raise ValueError("its columns contradict each other")

@@ -15,7 +15,7 @@ from consensus.bank.crossrows import CROSS_TABLES, cross_keys, cross_row, restor
 from consensus.bank.hashing import LEAF_BITS, StateHash
 from consensus.bank.sessions import Session
 from consensus.messages.entries import NewView
-from consensus.messages.rows import Row
+from consensus.messages.rows import TABLES, Row
 from consensus.types import AccountId, SessionId, Slot
 
 VIEWS_MAX: Final = 1_000
@@ -155,8 +155,9 @@ class BankState:
             if row.values is None:
                 raise StateError(f"a whole state deletes nothing, but {row.table}[{row.key!r}] is a deletion")
             try:
+                _check_kinds(row)
                 _RESTORE[row.table](state, meta, row)
-            except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError, msgspec.DecodeError) as error:
                 raise StateError(f"row {row.table}[{row.key!r}] is damaged: {error}") from error
         try:
             for name in META:
@@ -262,6 +263,16 @@ def _view_row(view: View) -> Row:
     return Row("views", view.number, (view.slot, _view_encoder.encode(view.body)))
 
 
+def _check_kinds(row: Row) -> None:
+    """Whether key and values are of the kinds their columns declare, and integers fit 64 bits with a sign."""
+    assert row.values is not None
+    for value, kind in zip((row.key, *row.values), _KINDS[row.table], strict=True):
+        if kind is not object and type(value) is not kind:
+            raise TypeError(f"{value!r:.40} stands where a column holds {kind.__name__}")
+        if kind is int and not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(f"{value} does not fit its column")
+
+
 def _restore_meta(state: BankState, meta: dict[str, object], row: Row) -> None:
     assert row.values is not None
     meta[row.key] = row.values[0]
@@ -270,8 +281,6 @@ def _restore_meta(state: BankState, meta: dict[str, object], row: Row) -> None:
 def _restore_account(state: BankState, meta: dict[str, object], row: Row) -> None:
     assert row.values is not None
     balance, version, epoch = row.values
-    if not (type(row.key) is type(balance) is type(version) is type(epoch) is int):
-        raise TypeError("an account's row holds whole numbers")
     state.accounts[row.key] = Account(row.key, balance, version, epoch)
 
 
@@ -291,6 +300,11 @@ def _restore_cross(state: BankState, meta: dict[str, object], row: Row) -> None:
     restore_cross(state.cross, row)
 
 
+_SQL_KINDS: Final[dict[str, type]] = {"INTEGER": int, "BLOB": bytes, "TEXT": str}
+_KINDS = {
+    table: tuple([_SQL_KINDS.get((*column.split(), "")[1], object) for column in columns])
+    for table, columns in TABLES.items()
+}
 _RESTORE = {
     **dict.fromkeys(CROSS_TABLES, _restore_cross),
     "meta": _restore_meta,

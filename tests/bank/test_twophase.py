@@ -1,4 +1,4 @@
-"""Entries 7 to 11: prepare, decide, finish, at the coordinator (cluster 1) and at a participant (cluster 2)."""
+"""Entries 7 to 11: prepare, decide, finish. Cluster 1 coordinates, cluster 2 takes part."""
 
 from __future__ import annotations
 
