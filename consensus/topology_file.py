@@ -28,6 +28,20 @@ from consensus.topology_keys import (
 )
 from consensus.types import BALANCE_MAX
 
+__all__ = [
+    "BASE_PORT",
+    "PORT_MAX",
+    "TopologyError",
+    "dump",
+    "generate",
+    "load",
+    "parse",
+    "validate",
+    "warnings",
+    "with_ports",
+]
+
+
 # --- reading ----------------------------------------------------------------
 
 
