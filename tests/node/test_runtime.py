@@ -14,8 +14,10 @@ from consensus.client.bank import BankClient
 from consensus.messages.client import Leads, WhoLeads
 from consensus.messages.control import Hello, Role, Welcome
 from consensus.messages.paxos import Heartbeat
+from consensus.messages.records import SegmentHead
 from consensus.net.wire import Wire, dial
-from consensus.types import Ballot
+from consensus.storage.format import scan_segment
+from consensus.types import BALLOT_NONE, Ballot
 from tests.node.cluster import SECRET, Bank, topology
 from tests.storage.faulty import flip
 
@@ -92,6 +94,11 @@ async def test_a_failed_node_neither_hears_nor_answers_clients_until_it_recovers
     await bank.until(lambda _: heard == [Welcome(1, 2, 1, 1)])
     await bank.call(2, "fail")
     wire.send(codec.encode(WhoLeads()))
+    wire.flush()
+    wire.incarnation = 9  # not even this is answered
+    wire.send(codec.encode(WhoLeads()))
+    wire.flush()
+    wire.incarnation = 1
     late = await dial(
         address.host, address.port, SECRET, lambda _, messages: heard.extend(messages), lambda _: None
     )
@@ -105,6 +112,18 @@ async def test_a_failed_node_neither_hears_nor_answers_clients_until_it_recovers
     await bank.until(lambda _: isinstance(heard[-1], Leads))
     wire.close()
     late.close()
+
+
+async def test_nothing_leaves_a_failed_node_for_its_peers(bank: Bank) -> None:
+    leader = await bank.leader()
+    node = bank.nodes[leader].node
+    await bank.until(lambda _: len(node._peers.wires) == 2)
+    await bank.call(leader, "fail")
+    sent = [wire.sent for wire in node._peers.wires.values()]
+    node.leave(tuple(bank.nodes), codec.encode(WhoLeads()))
+    node._leave_delayed(2 if leader != 2 else 3, codec.encode(WhoLeads()), 1)
+    await bank.leader(besides=leader)
+    assert [wire.sent for wire in node._peers.wires.values()] == sent
 
 
 async def test_a_cut_leader_cannot_commit_until_the_links_heal(bank: Bank) -> None:
@@ -209,6 +228,9 @@ async def test_a_node_without_its_folder_learns_and_votes_again(bank: Bank) -> N
     bank.start(3, bootstrap=False)
     assert bank.nodes[3].node.status()["role"] == "learner"
     await bank.until(lambda all_: all_[3]["role"] == "follower" and all_[3]["incarnation"] == 4)
+    journal = bank.data / "node-3" / "incarnation-4" / "journal" / "00000001.segment"
+    first = scan_segment(journal.read_bytes()).records[0]
+    assert first == SegmentHead(4, BALLOT_NONE, 0, True), "it may have voted there, so it promised nothing"
     await everywhere(bank, 80, 120)
     await bank.stop(await bank.leader())
     assert await transfer(bank, 1) == "committed", "the former learner makes the majority"
