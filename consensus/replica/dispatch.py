@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from consensus.messages.entries import Resolve
 from consensus.messages.paxos import (
     Accept,
     Accepted,
@@ -24,7 +25,6 @@ from consensus.messages.paxos import (
     StateChunk,
     StateRequest,
 )
-from consensus.messages.entries import Resolve
 from consensus.messages.txn import (
     DecisionRow,
     TxAck,
@@ -81,7 +81,7 @@ def foreign_handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], Non
 
 
 class Dispatch:
-    """Handlers ``(sender, message)``. A leader's messages come from the node of their ballot or are dropped."""
+    """Handlers ``(sender, message)``. What a leader sends must come from the node of its ballot."""
 
     def __init__(self, replica: Replica) -> None:
         self._r = replica
@@ -216,7 +216,8 @@ class Dispatch:
             r.catchup.need(r.catchup.target, sender)
 
     def on_learner_query(self, sender: NodeId, message: LearnerQuery) -> None:
-        self._r.learner.on_query(sender, message)
+        leader = self._r.leader
+        self._r.learner.on_query(sender, message, leader.round if leader is not None else 0)
 
     def on_learner_reply(self, sender: NodeId, message: LearnerReply) -> None:
         self._r.learner.on_reply(sender, message)
@@ -231,7 +232,7 @@ class Dispatch:
 
 
 class CrossDispatch:
-    """Messages between clusters. They are addressed to a group: its leader acts on them, others pass them on."""
+    """Messages between clusters, addressed to a group: its leader acts on them, others pass them on."""
 
     def __init__(self, replica: Replica) -> None:
         self._r = replica
@@ -255,7 +256,9 @@ class CrossDispatch:
 
     def on_decision(self, sender: NodeId, message: TxDecision) -> None:
         if self._mine(sender, message.coordinator, message):
-            self._r.participant.on_decision(message)
+            left = self._r.participant.on_decision(message)
+            if left:
+                self._r.freed(left)
 
     def on_votes(self, sender: NodeId, message: TxVote) -> None:
         if self._mine(sender, message.participant, message):

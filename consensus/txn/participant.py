@@ -27,7 +27,7 @@ from consensus.paxos.context import Context
 from consensus.txn.groups import Groups
 from consensus.txn.queue import ProposalQueue
 from consensus.txn.waiting import Age, Waiter, Waiting
-from consensus.types import ClusterId, TxId
+from consensus.types import AccountId, ClusterId, TxId
 
 ROWS_MAX: Final = 512
 
@@ -165,14 +165,17 @@ class Participant:
 
     # --- decisions -------------------------------------------------------------------
 
-    def on_decision(self, message: TxDecision) -> None:
+    def on_decision(self, message: TxDecision) -> list[AccountId]:
+        """Queue what is not settled yet. Returns the accounts of decided ones that waited."""
         cross = self._state().cross
+        left: list[AccountId] = []
         self._queue.note_finished_below(message.coordinator, message.finished_below)
         for row in message.rows:
             tx = TxId(row.session, row.number)
             waiter = self._waiting.waiting.get(tx)
-            if waiter is not None:
+            if waiter is not None and isinstance(waiter.payload, PartWait):
                 self._waiting.leave(waiter)
+                left.extend(waiter.accounts)
             if tx in self._deciding:
                 continue
             if tx not in cross.prepared and tx not in self._proposed:
@@ -182,6 +185,7 @@ class Participant:
                     continue
             self._deciding.add(tx)
             self._queue.add_part_decide(message.coordinator, row, self._ctx.now_us)
+        return left
 
     def _ack(self, coordinator: ClusterId, row: DecisionRow) -> None:
         self._acks.setdefault(coordinator, []).append(TxRow(row.session, row.number, row.at))
@@ -191,6 +195,7 @@ class Participant:
         for row in result.acks:
             tx = TxId(row.session, row.number)
             self._deciding.discard(tx)
+            self._proposed.pop(tx, None)
             self._doubts.pop(tx, None)
         self._acks.setdefault(result.coordinator, []).extend(result.acks)
 

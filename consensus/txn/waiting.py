@@ -71,8 +71,8 @@ class Waiting:
                 del self.claims[account]
 
     def enter(self, waiter: Waiter) -> bool:
-        """Wait. False when too many do."""
-        if len(self.waiting) >= WAITERS_MAX:
+        """Wait. False when too many do, or one with the same TxId does (a client used it twice)."""
+        if len(self.waiting) >= WAITERS_MAX or waiter.tx in self.waiting:
             return False
         self.waiting[waiter.tx] = waiter
         for account in waiter.accounts:

@@ -150,6 +150,13 @@ def test_waiters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert locks.waiting.free((5,)), "the one that was not let in left nothing behind"
 
 
+def test_a_tx_id_waits_once() -> None:
+    locks = Locks(1)
+    locks.enter(0, 1)
+    assert not locks.waiting.enter(Waiter(tx(0), (1, 2), None, 100, None))
+    assert locks.free(1) == [0] and locks.waiting.idle()
+
+
 def test_clearing_gives_back_who_waited() -> None:
     locks = Locks(1)
     first, second = locks.enter(0, 1), locks.enter(1, 1, 2)
