@@ -14,7 +14,8 @@ from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
 from consensus.net.wire import DialError, Wire, dial
 from consensus.topology import Node
 
-DIAL_TIMEOUT_S: Final = 1.0
+DIAL_TIMEOUT_S: Final = 3.0
+"""Long enough for a node that is greeted by hundreds at once."""
 REDIAL_MIN_S: Final = 0.05
 REDIAL_MAX_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.0

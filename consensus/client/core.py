@@ -316,28 +316,29 @@ class ClientCore:
         """Every 50 ms: deadlines, further attempts, silent leaders."""
         self._timer = self.loop.call_later(TICK_S, self._tick)
         now = self.now()
-        infinity = float("inf")
         oldest: dict[ClusterId, float] = {}
+        patience: dict[ClusterId, float] = {}
         for session in list(self._sessions.values()):
             overdue = []
             for pending in session.pending.values():
                 if now >= pending.deadline_s:
                     overdue.append(pending)
                     continue
-                oldest.setdefault(pending.clusters[0], pending.started_s)
-                if not pending.queued and now >= pending.resend_s:
-                    self._lanes[pending.clusters[0]].resend((pending,))
+                cluster = pending.clusters[0]
+                if cluster not in oldest:
+                    oldest[cluster] = pending.started_s
+                    patience[cluster] = self._lanes[cluster].patience_s(now)
+                if not pending.queued and now >= pending.resend_s + patience[cluster]:
+                    self._lanes[cluster].resend((pending,))
             for pending in overdue:
                 self.give_up(pending)
-        self._reads.tick(now)
-        self._resolves.tick(now)
-        for lane in self._lanes.values():
-            since = min(
-                oldest.get(lane.id, infinity),
-                self._reads.busy_since_s(lane.id),
-                self._resolves.busy_since_s(lane.id),
-            )
-            if lane.id in self._eager and lane.id not in self._session.opened:
-                lane.prepare(self._session)
-                since = 0.0
-            lane.tick(now, since)
+        for questions in (self._reads, self._resolves):
+            if questions:
+                questions.tick(now)
+                for cluster, since in questions.busy_since_s().items():
+                    oldest[cluster] = min(since, oldest.get(cluster, since))
+        for cluster in self._eager - self._session.opened:
+            self._lanes[cluster].prepare(self._session)
+            oldest[cluster] = 0.0
+        for cluster, since in oldest.items():
+            self._lanes[cluster].tick(now, since)

@@ -20,9 +20,16 @@ from consensus.topology import Cluster
 from consensus.types import NodeId, SessionId
 
 SILENT_S: Final = 0.1
-"""A leader that says nothing for so long, while something is outstanding, makes the client ask the others."""
+"""A leader that says nothing for so long, while something is outstanding, is asked whether it still leads."""
+DEAF_S: Final = 0.15
+"""After this the others are asked, too: not at once, because each has to be dialled first, and a leader that
+is merely slow would be slowed down further by all its clients doing so."""
+PROBE_WAIT_MAX_S: Final = 0.4
+"""Between two rounds of asking; it starts at ``SILENT_S`` and doubles."""
 RESEND_S: Final = 0.15
 """An attempt without an answer is followed by another after this, doubled each time up to eight times."""
+PATIENCE_S: Final = 0.35
+"""Added to that while the leader answers other things: it works, and has the first copy."""
 RETRY_MIN_S: Final = 0.005
 RETRY_MAX_S: Final = 0.5
 """Bounds of the wait after a refusal; the node's ``retry_after_ms`` counts within them."""
@@ -68,21 +75,18 @@ class Lane:
     Attributes:
         id: the cluster's id.
         leadership: who is asked, and why.
-        waiting: transactions without an answer, counted by the client's tick.
-        oldest_s: when the oldest of them was submitted; infinity for none.
     """
 
     def __init__(self, cluster: Cluster, host: Host) -> None:
         self.id = cluster.id
         self.leadership = Leadership(cluster)
-        self.waiting = 0
-        self.oldest_s = float("inf")
         self._members = cluster.members
         self._host = host
         self._queue: list[Pending] = []
         self._flush_due = False
         self._opening: dict[SessionId, float] = {}
         self._probed_s = 0.0
+        self._probe_wait_s = SILENT_S
 
     # --- leader -----------------------------------------------------------
 
@@ -101,11 +105,12 @@ class Lane:
         return links[turn % len(links)] if links else None
 
     def probe(self) -> None:
-        """Ask every node of the cluster who leads; at most once in ``SILENT_S``."""
+        """Ask every node of the cluster who leads; those that know nobody tell when they do."""
         now = self._host.now()
-        if now - self._probed_s < SILENT_S:
+        if now - self._probed_s < self._probe_wait_s:
             return
         self._probed_s = now
+        self._probe_wait_s = min(2 * self._probe_wait_s, PROBE_WAIT_MAX_S)
         question = codec.encode(WhoLeads())
         for node in self._members:
             self._host.link(node).send(question)
@@ -275,14 +280,23 @@ class Lane:
     # --- time -------------------------------------------------------------
 
     def tick(self, now: float, busy_since_s: float) -> None:
-        """Every 50 ms. ``busy_since_s``: since when anything (reads too) waits here, infinity for nothing."""
+        """Every 50 ms while anything (reads too) waits here, since ``busy_since_s``."""
         link = self.leader_link
-        if busy_since_s == float("inf"):
-            return
-        if link is None or now - max(link.heard_s, busy_since_s) > SILENT_S:
+        silent_s = now - max(link.heard_s, busy_since_s) if link is not None else DEAF_S
+        if silent_s <= SILENT_S:
+            self._probe_wait_s = SILENT_S
+        elif silent_s < DEAF_S and link is not None:
+            link.send(codec.encode(WhoLeads()))
+        else:
             self.probe()
         if self._queue:
             self.flush()
+
+    def patience_s(self, now: float) -> float:
+        """How much longer than usual to wait for an answer before sending again."""
+        leader = self.leadership.leader
+        talks = leader and now - self._host.link(leader).heard_s < SILENT_S
+        return PATIENCE_S if talks else 0.0
 
     def reset(self) -> None:
         """A new incarnation: what was queued was given up by the client, leaders start again."""

@@ -66,10 +66,12 @@ class Reads:
             self._flush_due = True
             self._host.call_soon(self._flush_fresh)
 
-    def busy_since_s(self, cluster: ClusterId) -> float:
-        """When the oldest unanswered read of ``cluster`` was asked; infinity for none."""
-        oldest = (read.started_s for read in self._pending.values() if read.cluster == cluster)
-        return next(oldest, float("inf"))
+    def busy_since_s(self) -> dict[ClusterId, float]:
+        """When the oldest read without an answer was asked, of each cluster that has one."""
+        oldest: dict[ClusterId, float] = {}
+        for read in self._pending.values():
+            oldest.setdefault(read.cluster, read.started_s)
+        return oldest
 
     def _flush_fresh(self) -> None:
         self._flush_due = False
@@ -150,8 +152,6 @@ class Reads:
 
     def tick(self, now: float) -> None:
         """Every 50 ms: end what is past its deadline, ask again what is unanswered."""
-        if not self._pending:
-            return
         for read in [read for read in self._pending.values() if now >= read.deadline_s]:
             self._end(read, read.refusal, now)
         self.send_due()

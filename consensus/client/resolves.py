@@ -53,10 +53,12 @@ class Resolves:
             return
         self._host.call_soon(self.send_due)
 
-    def busy_since_s(self, cluster: ClusterId) -> float:
-        """When the oldest unanswered question to ``cluster`` was asked; infinity for none."""
-        oldest = (ask.started_s for ask in self._pending.values() if ask.clusters[0] == cluster)
-        return next(oldest, float("inf"))
+    def busy_since_s(self) -> dict[ClusterId, float]:
+        """When the oldest question without an answer was asked, of each cluster that has one."""
+        oldest: dict[ClusterId, float] = {}
+        for ask in self._pending.values():
+            oldest.setdefault(ask.clusters[0], ask.started_s)
+        return oldest
 
     def send_due(self) -> None:
         """Send what was never sent, or was not answered for a while."""
@@ -116,8 +118,6 @@ class Resolves:
 
     def tick(self, now: float) -> None:
         """Every 50 ms: end what is past its deadline, ask again what is unanswered."""
-        if not self._pending:
-            return
         for ask in [ask for ask in self._pending.values() if now >= ask.deadline_s]:
             self._end(ask)
         self.send_due()

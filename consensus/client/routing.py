@@ -86,14 +86,19 @@ class Leadership:
         self._redirects = 0
 
     def heard_leads(self, sender: NodeId, ballot: Ballot, leader: NodeId) -> bool:
-        """``sender`` says who leads. Returns whether the node to ask changed."""
-        before = self.leader
+        """``sender`` says who leads.
+
+        Returns whether what is outstanding must be sent anew: to another node, or to one that lost the
+        leadership and won it again, since it forgot what it had not answered.
+        """
+        before, ballot_before = self.leader, self.ballot
         if leader and leader in self.cluster.members and ballot >= self.ballot:
             self.ballot = ballot
             self.leader = leader
         elif not leader and sender == self.leader:
             self.leader = 0
-        return self.leader != before
+        won_again = ballot_before != BALLOT_NONE and self.ballot > ballot_before
+        return self.leader != before or won_again
 
     def heard_refusal(self, sender: NodeId, hint: NodeId) -> bool:
         """``sender`` refused as not_leader and names ``hint`` (0: nobody).

@@ -19,6 +19,8 @@ from consensus.workload.tally import Tally
 
 CLIENTS_MAX: Final = 10_000
 READY_TIMEOUT_S: Final = 15.0
+CONNECT_AT_ONCE: Final = 30
+"""Connections opened together."""
 
 
 class BenchOptions(msgspec.Struct, frozen=True):
@@ -180,11 +182,13 @@ def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) 
 
 
 async def _connect(streams: list[_Stream]) -> None:
-    for stream in streams:
-        await stream.client.start([stream.cluster])
-    ready = await asyncio.gather(*(stream.client.ready(READY_TIMEOUT_S) for stream in streams))
-    missing = sorted({stream.cluster for stream, ok in zip(streams, ready, strict=True) if not ok})
-    if missing:
-        raise TimeoutError(
-            f"clusters {missing} opened no session within {READY_TIMEOUT_S:g} s; is the bank up?"
-        )
+    for first in range(0, len(streams), CONNECT_AT_ONCE):
+        group = streams[first : first + CONNECT_AT_ONCE]
+        for stream in group:
+            await stream.client.start([stream.cluster])
+        ready = await asyncio.gather(*(stream.client.ready(READY_TIMEOUT_S) for stream in group))
+        missing = sorted({stream.cluster for stream, ok in zip(group, ready, strict=True) if not ok})
+        if missing:
+            raise TimeoutError(
+                f"clusters {missing} opened no session within {READY_TIMEOUT_S:g} s; is the bank up?"
+            )

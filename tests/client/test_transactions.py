@@ -221,6 +221,51 @@ async def test_silent_leader_is_replaced_by_probing(bank: FakeBank, connect: Any
     assert any(isinstance(message, WhoLeads) for message in bank.nodes[3].heard)
 
 
+async def test_a_slow_leader_is_asked_before_the_others_are_bothered(
+    bank: FakeBank, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "DEAF_S", 60.0)
+    client = await connect(bank)
+    bank.nodes[1].script = lambda node, message: [] if isinstance(message, Submit) else None
+    before = sum(isinstance(message, WhoLeads) for message in bank.nodes[1].heard)
+    await client.transfer(1, 2, 1, deadline_s=0.4)
+    assert sum(isinstance(message, WhoLeads) for message in bank.nodes[1].heard) > before
+    assert not bank.nodes[2].hellos
+    assert not bank.nodes[3].hellos
+
+
+async def test_a_leader_that_lost_and_won_gets_everything_again(
+    bank: FakeBank, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RESEND_S", 60.0)
+    client = await connect(bank)
+    bank.nodes[1].script = lambda node, message: []
+    pending = asyncio.create_task(client.transfer(1, 2, 1))
+    await until(bank.nodes[1].submits)
+    bank.nodes[1].script = None
+    bank.elect(1, in_round=3)
+    await bank.nodes[1].say(Leads(1, Ballot(3, 1), 1))
+    assert (await pending).outcome == "committed"
+
+
+async def test_a_leader_that_talks_gets_more_time(
+    bank: FakeBank, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "PATIENCE_S", 60.0)
+    client = await connect(bank)
+
+    def holds_the_first(node: FakeNode, message: Any) -> list[Any] | None:
+        if not isinstance(message, Submit):
+            return None
+        return [node.commit(message, [item.number for item in message.items if item.number != 1])]
+
+    bank.nodes[1].script = holds_the_first
+    stuck = asyncio.create_task(client.transfer(1, 2, 1, deadline_s=0.6))
+    while not stuck.done():
+        await client.transfer(3, 4, 1)
+    assert bank.nodes[1].numbers().count(1) == 1
+
+
 async def test_dead_leader_is_replaced(bank: FakeBank, connect: Any) -> None:
     client = await connect(bank)
     await bank.nodes[1].stop()
