@@ -95,9 +95,12 @@ class Nack(Message, tag=9):
 
 
 class Heartbeat(Message, tag=10):
-    """``round`` counts up; ``confirmed`` is the highest round a majority acknowledged;
-    ``last`` is the highest slot the leader has proposed. Without ``ask`` nobody need answer: most idle
-    heartbeats only say that the leader is there."""
+    """A sign of life of the leader, and a round that can be confirmed.
+
+    ``round`` counts up; ``confirmed`` is the highest round a majority acknowledged; ``last`` is the highest
+    slot the leader has proposed. Without ``ask`` nobody need answer: most idle heartbeats only say that the
+    leader is there.
+    """
 
     ballot: Ballot
     round: int
@@ -157,11 +160,16 @@ class LearnerQuery(Message, tag=16):
 
 
 class LearnerReply(Message, tag=17):
-    """``learner`` true: the answerer lost its disk, too, and does not count."""
+    """``learner`` true: the answerer lost its disk, too, and does not count.
+
+    ``round``: the heartbeat round that the answerer, who leads ``promised``, has started last; 0 when it
+    does not lead.
+    """
 
     nonce: int
     promised: Ballot
     learner: bool
+    round: int = 0
 
 
 PaxosMessage = (
@@ -204,4 +212,3 @@ TRACE_NAMES: dict[type[Message], str] = {
     LearnerReply: "catchup",
 }
 """Message type to ``m`` of the trace schema's ``msg.*`` events."""
-

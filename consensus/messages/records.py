@@ -49,7 +49,8 @@ class Watermark(Message, tag=5):
     """Every slot up to ``slot`` is chosen and stands in the log. Never waited for.
 
     ``checkpoint`` above 0: a checkpoint at or above that slot is durable, and without it the journal proves
-    nothing: a state was taken over from another node, and values below it may have been accepted but never chosen.
+    nothing: a state was taken over from another node, and values below it may have been accepted but never
+    chosen.
     """
 
     slot: Slot

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from consensus.effects import Append, Event, Outputs, Send
 from consensus.messages.base import Message
 from consensus.messages.records import Record
-from consensus.effects import Append, Event, Outputs, Send
 from consensus.topology import Cluster, Topology
 from consensus.types import NodeId, Position, Slot, majority
 
@@ -55,9 +55,13 @@ class Context:
 
     def election_timeout_us(self) -> int:
         """Next timeout of this node's own sequence, uniform in [election_min, election_max)."""
-        self._draws += 1
         span = max(1, self.election_max_us - self.election_min_us)
-        return self.election_min_us + _mix(self._seed + self._draws * 0x9E3779B97F4A7C15) % span
+        return self.election_min_us + self.draw() % span
+
+    def draw(self) -> int:
+        """The next number of this node's own sequence, 63 bits."""
+        self._draws += 1
+        return _mix(self._seed + self._draws * 0x9E3779B97F4A7C15) >> 1
 
 
 def _mix(x: int) -> int:

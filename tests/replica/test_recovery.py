@@ -84,7 +84,7 @@ def test_damaged_checkpoint_makes_a_learner() -> None:
 
 
 def test_stale_value_below_a_lost_checkpoint_is_not_taken_for_the_chosen_one() -> None:
-    """The node accepted slot 1 in a ballot that lost, took over the state at slot 5, and went on from there."""
+    """The node accepted slot 1 in a ballot that lost, took over the state at slot 5, and went on."""
     stale = AcceptedValue(FIRST, 1, value(99))
     records: list[Record] = [
         stale,
