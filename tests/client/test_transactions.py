@@ -261,6 +261,7 @@ async def test_a_leader_that_talks_gets_more_time(
 
     bank.nodes[1].script = holds_the_first
     stuck = asyncio.create_task(client.transfer(1, 2, 1, deadline_s=0.6))
+    await until(bank.nodes[1].submits)
     while not stuck.done():
         await client.transfer(3, 4, 1)
     assert bank.nodes[1].numbers().count(1) == 1
