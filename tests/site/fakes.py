@@ -234,6 +234,7 @@ class FakeWorker:
             name: {} for name in ("watch", "fail", "recover", "reset", "link", "heal")
         }
         self.silent: set[str] = set()
+        self.closed_with: int | None = None
         headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {secret}".encode())]
         self.socket = WebsocketCommunicator(application, "/ws/worker/", headers)
         self._serving: asyncio.Task[None] | None = None
@@ -282,7 +283,11 @@ class FakeWorker:
 
     async def _serve(self) -> None:
         while True:
-            _, messages = codec.decode_frame(await self.socket.receive_from(3600))
+            output = await self.socket.receive_output(3600)
+            if output["type"] == "websocket.close":
+                self.closed_with = output["code"]
+                return
+            _, messages = codec.decode_frame(output["bytes"])
             for command in messages:
                 assert isinstance(command, Command)
                 self.commands.append(command)

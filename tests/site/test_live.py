@@ -86,6 +86,8 @@ async def test_browsers_get_the_same_bytes(site: Site, workers: dict[int, FakeWo
 async def test_workers_report_more_only_while_somebody_looks(
     site: Site, workers: dict[int, FakeWorker]
 ) -> None:
+    from bankweb.observatory.live import live
+
     await until(lambda: workers[1].heard("watch"))
     first = await _open(site)
     await until(lambda: workers[1].heard("watch")[-1] == {"hz": 10.0, "level": 1})
@@ -97,6 +99,7 @@ async def test_workers_report_more_only_while_somebody_looks(
     await first.disconnect()
     await until(lambda: workers[1].heard("watch")[-1] == {"hz": 1.0, "level": 0})
     assert len(workers[1].heard("watch")) == 5
+    assert live()._ticker is None, "nobody looks, so no frames are made"
 
 
 async def test_a_browser_that_stops_acknowledging_gets_a_gap_and_a_key(

@@ -135,6 +135,27 @@ async def test_large_bodies_are_refused_announced_or_not(site: Site, bank: FakeB
     assert (await site.post(URL, TRANSFER)).status == 200
 
 
+async def test_a_body_without_end_is_not_stored(site: Site, settings: Any) -> None:
+    """It is given up at the limit, before Django has it."""
+    settings.BODY_BYTES_MAX = 100
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 40
+        return {"type": "http.request", "body": b" " * 40, "more_body": True}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"authorization", b"Token the-token")]
+    scope = {"type": "http", "method": "POST", "path": URL, "query_string": b"", "headers": headers}
+    await site.application(scope, receive, send)
+    assert (sent[0]["status"], taken) == (413, 120)
+
+
 async def test_unknown_query_parameters_are_refused(site: Site, bank: FakeBank) -> None:
     answer = await site.post(f"{URL}?dry_run=1", TRANSFER)
     assert (answer.status, answer.json["field"]) == (400, "dry_run")

@@ -151,6 +151,8 @@ async def test_the_newer_of_two_connections_wins(site: Site, workers: dict[int, 
     await newer.connect()
     newer.answers["who"] = "newer"
     assert await hub().call(1, "who") == "newer"
+    await until(lambda: workers[1].closed_with is not None)
+    assert workers[1].closed_with == 4409
     await workers[1].close()
     assert await hub().call(1, "who") == "newer"
     assert 1 in hub().connected()
