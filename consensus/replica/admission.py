@@ -10,17 +10,24 @@ from collections.abc import Iterable
 
 from consensus.bank.machine import NO_NUMBER, Applied
 from consensus.bank.rules import well_formed
+from consensus.bank.sessions import Session
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
 from consensus.messages.base import Message
 from consensus.messages.client import Open, Opened, Refusal, Refused, Replies, ResolveRequest, Status, Submit
 from consensus.messages.entries import Abort, CrossItem, EvictSessions, Item, OpenSession, Resolve
 from consensus.paxos.context import Context
-from consensus.txn.queue import Group, ProposalQueue
+from consensus.txn.queue import Group, ProposalQueue, resolve_room
 from consensus.txn.waiting import Age, Waiter, Waiting
-from consensus.types import SESSIONS_MAX, AccountId, NodeId, SessionId, TxId
+from consensus.types import LEGS_MAX, SESSION_BYTES, SESSIONS_MAX, AccountId, NodeId, SessionId, TxId
 
 OVERLOADED_RETRY_MS = 20
+ITEM_INTEGERS_MAX = 5 * LEGS_MAX
+"""Integers of the longest transaction that is well formed: a leg has two, a condition three."""
+NUMBER_MAX = 10**18
+"""Above every number of a transaction; fits the tables' integers."""
+RESOLVE_MAX = 1_000
+"""Transactions of one Resolve entry and of one answer to it."""
 
 
 class ItemWait:
@@ -58,6 +65,9 @@ class Admission:
                 connection, message.session, [i.number for i in message.items], Refusal.SESSION_UNKNOWN
             )
             return
+        if message.settled_below > NUMBER_MAX:
+            self._refuse(connection, message.session, [i.number for i in message.items], Refusal.UNSUPPORTED)
+            return
         self.attach(connection, message.session)
         waiting = self.queue.queued + len(self.waiting.waiting)
         if waiting + len(message.items) > self.ctx.limits.queue_transactions:
@@ -80,7 +90,7 @@ class Admission:
                 late = number < session.settled_below
                 reason = Refusal.SESSION_EXPIRED if late else Refusal.OVERLOADED
                 refused.setdefault(reason, []).append(number)
-            elif unlocked and accounts.keys() >= set(item.legs[::2]):
+            elif unlocked and fits(item) and accounts.keys() >= set(item.legs[::2]):
                 open_numbers.add(number)
                 fresh.append(item)
             else:
@@ -105,7 +115,8 @@ class Admission:
     def _place(self, state: BankState, message: Submit, item: Item, fresh: list[Item]) -> Refusal | None:
         """Find a transaction's place: in this cluster or across, at once or behind a lock."""
         if not well_formed(item.legs, item.conditions):
-            fresh.append(item)
+            # The log says that it is invalid; it need not be as long there.
+            fresh.append(item if fits(item) else Item(item.number, ()))
             return None
         tx = TxId(message.session, item.number)
         cross: CrossItem | None = None
@@ -161,7 +172,13 @@ class Admission:
     def timed_out(self, waiter: Waiter) -> None:
         """The lock wait is over: give up, through the log."""
         self.ctx.counters["locks_timed_out"] += 1
-        self.queue.add_control(Abort(waiter.tx.session, waiter.tx.number, Status.LOCK_TIMEOUT))
+        session, number = waiter.tx
+        if self.queue.add_control(Abort(session, number, Status.LOCK_TIMEOUT)):
+            return
+        self._open.get(session, set()).discard(number)
+        connection = self._connections.get(session)
+        if connection is not None:
+            self._refuse(connection, session, [number], Refusal.OVERLOADED)
 
     def again(self, state: BankState, session: SessionId, item: Item | CrossItem) -> None:
         """An entry met a lock and had no effect: queue the transaction anew."""
@@ -175,6 +192,9 @@ class Admission:
             self.queue.add_transactions(Group(session, 0, fresh, self.ctx.now_us))
 
     def open(self, state: BankState, connection: int, message: Open) -> None:
+        if len(message.session) != SESSION_BYTES:
+            self._refuse(connection, message.session[:SESSION_BYTES], [], Refusal.UNSUPPORTED)
+            return
         self.attach(connection, message.session)
         session = state.sessions.get(message.session)
         if session is not None:
@@ -192,19 +212,22 @@ class Admission:
             self._refuse(connection, message.session, message.numbers, Refusal.SESSION_EXPIRED)
             return
         self.attach(connection, message.session)
-        open_numbers = self._open.get(message.session, set())
+        most = min(RESOLVE_MAX, resolve_room(self.ctx.limits.batch_bytes))
+        for first in range(0, len(message.numbers), most):
+            self._resolve(state, connection, session, message.numbers[first : first + most])
+
+    def _resolve(self, state: BankState, connection: int, session: Session, numbers: list[int]) -> None:
+        open_numbers = self._open.get(session.id, set())
         outcomes = session.outcomes
-        known = [n for n in message.numbers if n in outcomes]
-        rest = [n for n in message.numbers if n not in outcomes and n not in open_numbers]
-        pending = [n for n in message.numbers if n not in outcomes and n in open_numbers]
+        known = [n for n in numbers if n in outcomes]
+        rest = [n for n in numbers if n not in outcomes and n not in open_numbers]
+        pending = [n for n in numbers if n not in outcomes and n in open_numbers]
         if known:
-            self._reply(
-                connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch)
-            )
-        if rest and not self.queue.add_control(Resolve(message.session, rest)):
+            self._reply(connection, Replies(session.id, known, [outcomes[n] for n in known], state.epoch))
+        if rest and not self.queue.add_control(Resolve(session.id, rest)):
             pending.extend(rest)
         if pending:
-            self._refuse(connection, message.session, pending, Refusal.IN_DOUBT)
+            self._refuse(connection, session.id, pending, Refusal.IN_DOUBT)
 
     def pending(self, tx: TxId) -> bool:
         """Whether a client's transaction waits, is queued, or is in flight."""
@@ -294,6 +317,11 @@ class Admission:
     ) -> None:
         retry_ms = OVERLOADED_RETRY_MS if reason == Refusal.OVERLOADED else 0
         self._reply(connection, Refused(session, numbers, reason, leader, retry_ms))
+
+
+def fits(item: Item) -> bool:
+    """Whether a transaction is no longer than a well-formed one may be."""
+    return len(item.legs) + len(item.conditions) <= ITEM_INTEGERS_MAX
 
 
 def coordinator(legs: tuple[int, ...], homes: Iterable[int]) -> int:

@@ -30,6 +30,15 @@ from consensus.types import ClusterId, SessionId, Slot
 CONTROL_MAX: Final = 4_096
 """Entries other than transactions and decisions that may wait for a slot."""
 
+ROW_BYTES: Final = 32
+INTEGER_BYTES: Final = 9
+"""What a row of a batch, and each of its integers, take up at most."""
+
+
+def resolve_room(batch_bytes: int) -> int:
+    """How many transactions a Resolve may name: a longer entry would fit no batch and never leave."""
+    return max(1, ((batch_bytes - ROW_BYTES) // INTEGER_BYTES - 2) // 2)
+
 
 class Group:
     """Transactions of one session that wait together."""
@@ -54,7 +63,7 @@ class Room:
 
     def take(self, numbers: int) -> bool:
         """Make room for a row of so many integers; False when it does not fit any more."""
-        size = 32 + 9 * numbers
+        size = ROW_BYTES + INTEGER_BYTES * numbers
         if self.rows <= 0 or self.bytes < size:
             return False
         self.rows -= 1
