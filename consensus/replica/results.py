@@ -37,7 +37,6 @@ class Results:
                 for tx in result.prepared:
                     r.coordinator.on_prepared(tx)
                 for session, item in result.locked:
-                    r.coordinator.drop(TxId(session, item.number))
                     r.admission.again(r.machine.state, session, item)
             elif isinstance(result, PartPrepared):
                 r.participant.on_prepared(result)
@@ -51,12 +50,19 @@ class Results:
             r.freed(freed)
 
     def _unclaim(self, batch: Batch, freed: list[AccountId]) -> None:
-        """Prepare entries are applied: what they locked stands in the state now, the rest is free again."""
+        """Prepare entries are applied: what they locked stands in the state now, the rest is free again.
+
+        A transaction that its prepare entry did not prepare is asked for no longer, whatever the reason.
+        """
         waiting = self._r.waiting
+        prepared = self._r.machine.state.cross.prepared
         for entry in batch.entries:
             if type(entry) is CrossPrepare:
                 for item in entry.items:
-                    waiting.unclaim(item.legs[::2], TxId(entry.session, item.number))
+                    tx = TxId(entry.session, item.number)
+                    waiting.unclaim(item.legs[::2], tx)
+                    if tx not in prepared:
+                        self._r.coordinator.drop(tx)
                     freed.extend(item.legs[::2])
             elif type(entry) is PartPrepare:
                 for row in entry.rows:
