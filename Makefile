@@ -67,10 +67,10 @@ test: $(DEV) $(NODE) ## Every test: fast, JavaScript, real processes, a real bro
 	@scripts/test.sh all
 
 sim: $(DEV) ## The simulation under 100 seeds
-	@exec $(PY) manage.py simulate --seeds 1..100 $(ARGS)
+	@exec $(PY) scripts/sim.py 1..100 $(ARGS)
 
-soak: $(DEV) ## The simulation under many seeds: ARGS="--seeds 1..5000"
-	@exec $(PY) manage.py simulate $(or $(ARGS),--seeds 1..2000)
+soak: $(DEV) ## The simulation under many seeds and long runs: ARGS="1..5000 --steps 50000"
+	@exec $(PY) scripts/sim.py $(or $(ARGS),1..2000 --steps 20000)
 
 bench: $(RUN) ## Transfers per second and latency on a private bank: ARGS="--clients 100"
 	@exec $(PY) manage.py bench $(ARGS)
