@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-_NOT_NEEDED: Final = ("rich", "better_exceptions", "colorama", "twisted")
+_NOT_NEEDED: Final = ("rich", "better_exceptions", "colorama", "greenlet", "twisted")
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
