@@ -18,6 +18,8 @@ CHUNK_STREAM_BYTES = 48 << 10
 SENDS_MAX = 2
 """Transfers a node serves at a time."""
 SEND_IDLE_US = 5_000_000
+TRIES_MAX = 10
+"""A source that left a chunk unanswered so often is given up, and with it what it has sent."""
 
 
 class Sending:
@@ -60,6 +62,7 @@ class Transfer:
         self._rows: list[Row] = []
         self._stream = bytearray()
         self._index = 0
+        self._unanswered = 0
 
     # --- receiving -------------------------------------------------------------------
 
@@ -69,17 +72,19 @@ class Transfer:
 
     def begin(self, source: NodeId) -> None:
         """Start taking the state of ``source``."""
-        self._source, self._slot, self._index = source, 0, 0
+        self._source, self._slot, self._index, self._unanswered = source, 0, 0, 0
         self.stop()
         self._ask()
 
     def on_time(self) -> None:
-        """No chunk: ask again, from the start and somebody else if the transfer never began."""
-        if self._index == 0:
-            others = self.ctx.others
-            index = others.index(self._source) if self._source in others else -1
-            self._source = others[(index + 1) % len(others)]
-        self._ask()
+        """No chunk: ask again; from the start and somebody else if the source seems to be gone."""
+        self._unanswered += 1
+        if self._index and self._unanswered < TRIES_MAX:
+            self._ask()
+            return
+        others = self.ctx.others
+        index = others.index(self._source) if self._source in others else -1
+        self.begin(others[(index + 1) % len(others)])
 
     def _ask(self) -> None:
         self.retry_us = self.ctx.now_us + 2 * self.ctx.resend_us
@@ -94,6 +99,7 @@ class Transfer:
             return None
         self._slot = message.slot
         self._index += 1
+        self._unanswered = 0
         self._stream += message.rows
         try:
             self._take_blocks()
