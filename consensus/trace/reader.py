@@ -15,6 +15,7 @@ from typing import IO, Any, Final, cast
 import msgspec
 
 from consensus.trace import fold as folding
+from consensus.trace.draft import State
 from consensus.trace.events import SCHEMA_VERSION, TraceError, TraceEvent
 from consensus.trace.recorder import SEGMENT_SUFFIX
 
@@ -63,7 +64,7 @@ class Recording:
             if kinds is None or line["k"] in kinds:
                 yield line
 
-    def state_at(self, q: int) -> folding.State:
+    def state_at(self, q: int) -> State:
         """The state after the event ``q``, folded on from the nearest keyframe before it.
 
         Raises:
