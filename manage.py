@@ -10,12 +10,18 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bankweb.settings.local")
     try:
+        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+
+        from consensus.cluster.folder import FolderError
     except ImportError as error:
         raise SystemExit(
             f"Django cannot be imported ({error}); run `make setup`, then use .venv/bin/python"
         ) from error
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ImproperlyConfigured, FolderError) as error:
+        raise SystemExit(f"manage.py: {error}") from None
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from consensus.cluster.folder import DataFolder
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -33,7 +35,10 @@ def _data_file(name: str, variable: str) -> str:
 # --- the bank ------------------------------------------------------------------------------------
 
 BANK_DATA = Path(os.environ.get("PAXOS_BANK_DATA") or BASE_DIR / "var").resolve()
-BANK_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+try:
+    BANK_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"data folder {BANK_DATA} cannot be used: {error.strerror}") from error
 BANK_TOPOLOGY = os.environ.get("PAXOS_BANK_TOPOLOGY", "")
 BANK_SECRET = _data_file("secret", "PAXOS_BANK_SECRET")
 BANK_TOKEN = _data_file("token", "PAXOS_BANK_TOKEN")
