@@ -91,3 +91,9 @@ class Catchup:
         """The watermark moved by other means: ask only for what is still missing."""
         if self.retry_us and self.acceptor.log.watermark >= self.target:
             self.retry_us = 0
+
+    def stop(self) -> None:
+        """Nothing is missing any more, whatever was asked for."""
+        self.target = 0
+        self.retry_us = 0
+        self.too_old = False

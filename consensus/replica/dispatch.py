@@ -197,7 +197,7 @@ class Dispatch:
         r = self._r
         if r.catchup.on_chosen(sender, message):
             self._progress()
-        if r.catchup.too_old and not r.transfer.active:
+        if r.catchup.too_old and r.leader is None and not r.transfer.active:
             r.transfer.begin(sender)
 
     def on_state_request(self, sender: NodeId, message: StateRequest) -> None:

@@ -294,6 +294,9 @@ class Replica:
     def _lead(self, ballot: Ballot) -> Leader:
         leader = self.leader = Leader(self.ctx, self.acceptor, ballot)
         self.election.deadline_us = FAR_US
+        # A state that arrives now would replace the log under the slots proposed again.
+        self.transfer.stop()
+        self.catchup.stop()
         self.ctx.event("paxos.leader", b=list(ballot), leader=self.ctx.me, w=self.acceptor.log.watermark)
         leader.beat()
         self.tell_clients()

@@ -63,6 +63,7 @@ class Transfer:
         self._stream = bytearray()
         self._index = 0
         self._unanswered = 0
+        self._restarted = False
 
     # --- receiving -------------------------------------------------------------------
 
@@ -73,6 +74,7 @@ class Transfer:
     def begin(self, source: NodeId) -> None:
         """Start taking the state of ``source``."""
         self._source, self._slot, self._index, self._unanswered = source, 0, 0, 0
+        self._restarted = False
         self.stop()
         self._ask()
 
@@ -86,6 +88,16 @@ class Transfer:
         index = others.index(self._source) if self._source in others else -1
         self.begin(others[(index + 1) % len(others)])
 
+    def _start_over(self) -> None:
+        """Begin anew, the second time after a pause: two without a state would never stop asking."""
+        if not self._restarted:
+            self.begin(self._source)
+            self._restarted = True
+        else:
+            self.stop()
+            self._index = 0
+            self.retry_us = self.ctx.now_us + 2 * self.ctx.resend_us
+
     def _ask(self) -> None:
         self.retry_us = self.ctx.now_us + 2 * self.ctx.resend_us
         self.ctx.send((self._source,), StateRequest(self._slot, self._index))
@@ -95,7 +107,7 @@ class Transfer:
         if not self.active or sender != self._source or message.index != self._index:
             return None
         if message.slot == 0 or (self._index and message.slot != self._slot):
-            self.begin(self._source)
+            self._start_over()
             return None
         self._slot = message.slot
         self._index += 1
@@ -111,7 +123,7 @@ class Transfer:
             state = BankState.restore(self._rows)
         except ValueError as error:
             self.ctx.event("mark", text=f"the state that n{sender} sent is damaged: {error}")
-            self.begin(sender)
+            self._start_over()
             return None
         self.stop()
         return state
@@ -141,6 +153,9 @@ class Transfer:
             if sending is not None:
                 sending.capture.close()
                 del self._sending[sender]
+            if state.slot == 0:
+                self.ctx.send((sender,), StateChunk(0, 0, False, b""))
+                return
             if len(self._sending) >= SENDS_MAX:
                 return
             sending = self._sending[sender] = Sending(state.capture(everything=True), now)

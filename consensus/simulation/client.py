@@ -70,7 +70,6 @@ class PendingRead(msgspec.Struct):
     item: ReadItem
     least: tuple[int, ...]
     sent_us: int
-    node: NodeId = 0
 
 
 class SimClient:
@@ -219,10 +218,12 @@ class SimClient:
 
     def _read(self, now_us: int, frames: list[Frame]) -> None:
         draws = self._draws
-        for read in self._reads.values():
-            if now_us - read.sent_us >= self.habits.retry_us or (self._urgent and read.node == 0):
-                read.sent_us = now_us
-                frames.append((self._place(read), [Read([read.item])]))
+        late = [read for read in self._reads.values() if now_us - read.sent_us >= self.habits.retry_us]
+        if late and not self._open and not self._urgent:
+            self._rotate()
+        for read in self._reads.values() if self._urgent else late:
+            read.sent_us = now_us
+            frames.append((self._place(read), [Read([read.item])]))
         if self.draining or len(self._reads) >= READS_MAX or not draws.chance(self.habits.reads):
             return
         self._requests += 1

@@ -59,6 +59,8 @@ class Stage:
         """Asked for each message that leaves; False drops it."""
         self.stuck: set[NodeId] = set()
         """Nodes whose disk does not end a sync."""
+        self.unsaved: set[NodeId] = set()
+        """Nodes whose checkpoints are not written on."""
         self.stopped: set[NodeId] = set()
         """Nodes whose process stands still."""
         self._cut: set[tuple[NodeId, NodeId]] = set()
@@ -192,6 +194,14 @@ class Stage:
             self.step(node, done)
         return True
 
+    def campaign(self, node: NodeId) -> None:
+        """Let the election timeout of ``node`` run out now, and have nobody object who heard a leader lately."""
+        for other in self.nodes.values():
+            if other.replica is not None:
+                other.replica.election.heard_us = -FAR_US
+        self.replica(node).election.deadline_us = self.now_us
+        self.replica(node).wake_at_us = self.now_us
+
     # --- time --------------------------------------------------------------------------
 
     def pass_time(self, ms: float) -> None:
@@ -220,7 +230,7 @@ class Stage:
                 continue
             if node not in self.stuck and self.sync(node):
                 return True
-            if self.wake(node) or self.checkpoint(node):
+            if self.wake(node) or (node not in self.unsaved and self.checkpoint(node)):
                 return True
         for i, flight in enumerate(self.flying):
             if (flight.source, flight.target) not in self._held and flight.target not in self.stopped:
@@ -282,6 +292,7 @@ class Stage:
         self._cut.clear()
         self._held.clear()
         self.stuck.clear()
+        self.unsaved.clear()
         self.stopped.clear()
 
     def crash(self, node: NodeId) -> None:
