@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,16 +60,15 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.monotonic()
     steps = failed = 0
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        jobs = [pool.apply_async(run, (seed, options.steps)) for seed in options.seeds]
-        for job in jobs:
-            result = job.get()
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=spawn) as pool:
+        for result in pool.map(run, options.seeds, repeat(options.steps)):
             steps += result.steps
             if result.failure:
                 failed += 1
                 print(f"seed {result.seed}, step {result.steps}: {result.failure}", flush=True)
     seconds = time.monotonic() - begun
-    print(f"{len(jobs)} seeds, {failed} failed, {steps} steps, {steps / seconds:.0f} steps/s")
+    print(f"{len(options.seeds)} seeds, {failed} failed, {steps} steps, {steps / seconds:.0f} steps/s")
     return 1 if failed else 0
 
 
