@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from consensus.bank.machine import NO_NUMBER, Applied
 from consensus.bank.rules import well_formed
-from consensus.bank.sessions import Session
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
 from consensus.messages.base import Message
@@ -19,7 +18,16 @@ from consensus.messages.entries import Abort, CrossItem, EvictSessions, Item, Op
 from consensus.paxos.context import Context
 from consensus.txn.queue import Group, ProposalQueue, resolve_room
 from consensus.txn.waiting import Age, Waiter, Waiting
-from consensus.types import LEGS_MAX, SESSION_BYTES, SESSIONS_MAX, AccountId, NodeId, SessionId, TxId
+from consensus.types import (
+    LEGS_MAX,
+    OPEN_NUMBERS_MAX,
+    SESSION_BYTES,
+    SESSIONS_MAX,
+    AccountId,
+    NodeId,
+    SessionId,
+    TxId,
+)
 
 OVERLOADED_RETRY_MS = 20
 ITEM_INTEGERS_MAX = 5 * LEGS_MAX
@@ -59,13 +67,7 @@ class Admission:
 
     def submit(self, state: BankState, connection: int, message: Submit) -> None:
         """Queue what is new of a client's transactions; answer what is known."""
-        session = state.sessions.get(message.session)
-        if session is None:
-            self._refuse(
-                connection, message.session, [i.number for i in message.items], Refusal.SESSION_UNKNOWN
-            )
-            return
-        if message.settled_below > NUMBER_MAX:
+        if message.settled_below > NUMBER_MAX or len(message.session) != SESSION_BYTES:
             self._refuse(connection, message.session, [i.number for i in message.items], Refusal.UNSUPPORTED)
             return
         self.attach(connection, message.session)
@@ -77,7 +79,11 @@ class Admission:
         fresh: list[Item] = []
         known: list[int] = []
         refused: dict[Refusal, list[int]] = {}
-        outcomes = session.outcomes
+        # A session that is not known here goes to the log: only that can say it is gone. This node may have
+        # been deposed without knowing it yet, and another leader may have opened it.
+        session = state.sessions.get(message.session)
+        outcomes = session.outcomes if session is not None else {}
+        below = max(message.settled_below, session.settled_below if session is not None else 0)
         accounts = state.accounts
         unlocked = self.waiting.idle()
         for item in message.items:
@@ -86,9 +92,8 @@ class Admission:
                 continue
             if number in outcomes:
                 known.append(number)
-            elif not session.takes(number):
-                late = number < session.settled_below
-                reason = Refusal.SESSION_EXPIRED if late else Refusal.OVERLOADED
+            elif not below <= number < below + OPEN_NUMBERS_MAX:
+                reason = Refusal.SESSION_EXPIRED if number < below else Refusal.OVERLOADED
                 refused.setdefault(reason, []).append(number)
             elif unlocked and fits(item) and accounts.keys() >= set(item.legs[::2]):
                 open_numbers.add(number)
@@ -207,27 +212,27 @@ class Admission:
 
     def resolve(self, state: BankState, connection: int, message: ResolveRequest) -> None:
         """Answer what is decided, say in_doubt for what is on its way, settle the rest through the log."""
-        session = state.sessions.get(message.session)
-        if session is None:
-            self._refuse(connection, message.session, message.numbers, Refusal.SESSION_EXPIRED)
+        if len(message.session) != SESSION_BYTES:
+            self._refuse(connection, message.session, message.numbers, Refusal.UNSUPPORTED)
             return
         self.attach(connection, message.session)
         most = min(RESOLVE_MAX, resolve_room(self.ctx.limits.batch_bytes))
         for first in range(0, len(message.numbers), most):
-            self._resolve(state, connection, session, message.numbers[first : first + most])
+            self._resolve(state, connection, message.session, message.numbers[first : first + most])
 
-    def _resolve(self, state: BankState, connection: int, session: Session, numbers: list[int]) -> None:
-        open_numbers = self._open.get(session.id, set())
-        outcomes = session.outcomes
+    def _resolve(self, state: BankState, connection: int, session_id: SessionId, numbers: list[int]) -> None:
+        open_numbers = self._open.get(session_id, set())
+        session = state.sessions.get(session_id)
+        outcomes = session.outcomes if session is not None else {}
         known = [n for n in numbers if n in outcomes]
         rest = [n for n in numbers if n not in outcomes and n not in open_numbers]
         pending = [n for n in numbers if n not in outcomes and n in open_numbers]
         if known:
-            self._reply(connection, Replies(session.id, known, [outcomes[n] for n in known], state.epoch))
-        if rest and not self.queue.add_control(Resolve(session.id, rest)):
+            self._reply(connection, Replies(session_id, known, [outcomes[n] for n in known], state.epoch))
+        if rest and not self.queue.add_control(Resolve(session_id, rest)):
             pending.extend(rest)
         if pending:
-            self._refuse(connection, session.id, pending, Refusal.IN_DOUBT)
+            self._refuse(connection, session_id, pending, Refusal.IN_DOUBT)
 
     def pending(self, tx: TxId) -> bool:
         """Whether a client's transaction waits, is queued, or is in flight."""

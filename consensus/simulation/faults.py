@@ -60,14 +60,17 @@ class Injector:
                 self._thaw((node, node.life))
 
     def take_minorities_down(self) -> None:
-        """Crash as many nodes of each cluster as it can do without, its leader among them."""
+        """Crash as many nodes of each cluster as it can do without, its leader among them.
+
+        None where a learner is on its way back: it wants to hear from every other member.
+        """
         world = self.world
         for cluster in world.config.topology.clusters:
             nodes = [world.nodes[member] for member in cluster.members]
-            spare = (len(nodes) - 1) // 2 - len(world.checkers[cluster.id].damaged())
+            spare = 0 if world.checkers[cluster.id].damaged() else (len(nodes) - 1) // 2
             leader = self._leader(nodes[0])
             order = sorted(nodes, key=lambda node: (node is not leader, node.id))
-            for node in [node for node in order if not node.checker.is_damaged(node.id)][: max(0, spare)]:
+            for node in order[:spare]:
                 node.crash()
                 self.crashes += 1
 

@@ -28,7 +28,17 @@ from consensus.messages.records import AcceptedValue, LearnerMark, Promised, Rec
 from consensus.replica.door import Replica
 from consensus.simulation.model import Bank, ModelError
 from consensus.topology import Cluster, Topology
-from consensus.types import BALLOT_NONE, AccountId, Ballot, NodeId, SessionId, Slot, TxId, majority
+from consensus.types import (
+    BALLOT_NONE,
+    SESSIONS_MAX,
+    AccountId,
+    Ballot,
+    NodeId,
+    SessionId,
+    Slot,
+    TxId,
+    majority,
+)
 
 VOTES: Final = (Promise, Accepted, HeartbeatAck)
 
@@ -74,11 +84,17 @@ class Watched:
 class Checker:
     """Invariants of one cluster. Raises :class:`Violation`."""
 
-    def __init__(self, topology: Topology, cluster: Cluster, hash_every: int = 1) -> None:
+    def __init__(
+        self, topology: Topology, cluster: Cluster, hash_every: int = 1, sessions_max: int = SESSIONS_MAX
+    ) -> None:
         self.cluster = cluster
         self.majority = majority(len(cluster.members))
         self.bank = Bank(
-            cluster.first_account, cluster.last_account, topology.initial_balance, topology.accounts
+            cluster.first_account,
+            cluster.last_account,
+            topology.initial_balance,
+            topology.accounts,
+            sessions_max,
         )
         self.chosen: dict[Slot, bytes] = {}
         self._chosen_in: dict[Slot, Ballot] = {}
@@ -158,10 +174,6 @@ class Checker:
     def damaged(self) -> list[NodeId]:
         """Nodes that lost something and are not rebuilt, or whose journal does not say yet that they are."""
         return [node for node, watched in self._watched.items() if watched.damaged or watched.marked]
-
-    def is_damaged(self, node: NodeId) -> bool:
-        """Whether the node is among :meth:`damaged`."""
-        return self._watched[node].damaged or self._watched[node].marked
 
     # --- life of a process -------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from consensus.messages.entries import (
     Resolve,
     Transact,
 )
-from consensus.types import AMOUNT_MAX, BALANCE_MAX, AccountId, SessionId, Slot, TxId
+from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, AccountId, SessionId, Slot, TxId
 
 OPEN_SPAN: Final = 16_384
 
@@ -58,7 +58,15 @@ class ModelSession:
 class Bank:
     """The state after every chosen slot so far."""
 
-    def __init__(self, first: AccountId, last: AccountId, balance: int, accounts_total: int) -> None:
+    def __init__(
+        self,
+        first: AccountId,
+        last: AccountId,
+        balance: int,
+        accounts_total: int,
+        sessions_max: int = SESSIONS_MAX,
+    ) -> None:
+        self.sessions_max = sessions_max
         self.slot: Slot = 0
         self.accounts_total = accounts_total
         self.balances = dict.fromkeys(range(first, last + 1), balance)
@@ -88,7 +96,8 @@ class Bank:
             if isinstance(entry, Transact):
                 self._transact(entry, changed)
             elif isinstance(entry, OpenSession):
-                self.sessions.setdefault(entry.session, ModelSession())
+                if len(self.sessions) < self.sessions_max:
+                    self.sessions.setdefault(entry.session, ModelSession())
             elif isinstance(entry, Abort):
                 self._finish(entry.session, [entry.number], entry.reason)
             elif isinstance(entry, Resolve):

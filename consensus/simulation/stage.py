@@ -195,7 +195,7 @@ class Stage:
         return True
 
     def campaign(self, node: NodeId) -> None:
-        """Let the election timeout of ``node`` run out now, and have nobody object who heard a leader lately."""
+        """Let the election timeout of ``node`` run out now; nobody objects for having heard a leader."""
         for other in self.nodes.values():
             if other.replica is not None:
                 other.replica.election.heard_us = -FAR_US

@@ -25,8 +25,9 @@ from consensus.simulation.faults import Injector
 from consensus.simulation.invariants import Checker, Violation
 from consensus.simulation.network import QUIET, Network
 from consensus.simulation.node import FAR_US, SimNode
+from consensus.simulation.tight import SESSION_NAMES
 from consensus.topology import Cluster
-from consensus.types import NodeId
+from consensus.types import SESSIONS_MAX, NodeId
 
 SETTLE_US: Final = 30_000_000
 """Virtual time within which everything must be at rest once all faults have ended."""
@@ -63,7 +64,9 @@ class World:
 
     def _build(self, cluster: Cluster) -> None:
         config = self.config
-        checker = self.checkers[cluster.id] = Checker(config.topology, cluster, config.hash_every)
+        sessions_max = config.tight.get(SESSION_NAMES[0], SESSIONS_MAX)
+        checker = Checker(config.topology, cluster, config.hash_every, sessions_max)
+        self.checkers[cluster.id] = checker
         for member in cluster.members:
             draws = Draws(config.seed, "clock", member)
             clock = Clock(draws.below(1 << 40), draws.between(-config.drift_ppm, config.drift_ppm))
