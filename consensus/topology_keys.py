@@ -69,7 +69,7 @@ TIMINGS: Final = {
 
 LIMITS: Final = {
     "batch_transactions": Key("Transactions in one slot.", 1, 16_384),
-    "batch_bytes": Key("Bytes of one slot's value.", 1_024, FRAME_BYTES_MAX // 2),
+    "batch_bytes": Key("Bytes of one slot's value.", 2_048, FRAME_BYTES_MAX // 2),
     "window_slots": Key("Slots a leader may have in flight.", 1, 1_024),
     "queue_transactions": Key(
         "Transactions waiting at a leader; above it requests are refused as overloaded.", 1, 10_000_000
