@@ -205,7 +205,7 @@ class Admission:
         if session is not None:
             self._reply(connection, Opened(message.session, self.ctx.cluster.id, session.settled_below))
             return
-        if len(state.sessions) + self.queue.control >= SESSIONS_MAX:
+        if state.sessions and len(state.sessions) + self.queue.control >= SESSIONS_MAX:
             self.queue.add_control(EvictSessions([next(iter(state.sessions))]))
         if not self.queue.add_control(OpenSession(message.session)):
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)
