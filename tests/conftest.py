@@ -12,6 +12,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# `make test` is deterministic: the same examples each time, and none judged by how long it took.
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
 
 for _name in [name for name in os.environ if name.startswith("PAXOS_BANK_")]:
     del os.environ[_name]
@@ -22,9 +29,9 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "bankweb.settings.local"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the settings; pytest-django then sets Django up with them."""
-    from django.conf import settings  # not before the environment is ready
+    from django.conf import settings as site  # not before the environment is ready
 
-    assert _DATA.resolve() == settings.BANK_DATA
+    assert _DATA.resolve() == site.BANK_DATA
     # Workers of pytest-xdist inherit the environment; with this in it they would load the settings too early.
     del os.environ["DJANGO_SETTINGS_MODULE"]
 
