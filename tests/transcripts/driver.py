@@ -12,7 +12,7 @@ output. An output line without indent is an input of a node, the indented ones a
   tick 25ms                   let time pass; nodes wake when they asked to
   deliver 1->2 [Type]         deliver what waits on a link, or only messages of a type; ``deliver all``
   drop 1->2 [Type]            lose it instead
-  replay 1->2 Type            a message that was lost arrives after all
+  replay 1->2 Type            a lost message arrives after all (again: a duplicate)
   persist 1                   sync the journal of a node; ``persist all``
   open 1 / submit 1 tx=1 1->2:5 [tx=2 …] / read 1 3    requests of the client alice to a node
   crash, restart, lose, fail, recover 1   (``lose``: crash, and the disk is gone)
@@ -26,7 +26,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
+from consensus.effects import CheckpointDone, Persisted, Receive, Requests
 from consensus.messages.base import Message
 from consensus.messages.client import Open, Read, ReadItem, Submit
 from consensus.messages.entries import Item
@@ -36,13 +38,23 @@ from consensus.topology import Limits
 from consensus.types import Ballot, NodeId
 from tests.transcripts import shortform
 
-ALICE = b"alice".ljust(16, b".")
-WAKES_MAX = 1_000
+ALICE: Final = b"alice".ljust(16, b".")
+START_US: Final = 1_000_000
+"""The stage's clock at its start; transcripts count from there."""
+WAKES_MAX: Final = 1_000
 """Wakes that may follow from one command."""
-BRIEF = ("paxos.leader", "timer.fire", "node.fail", "node.recover")
+BRIEF: Final = ("paxos.leader", "timer.fire", "node.fail", "node.recover")
 """Events that ``settle`` shows."""
-ORDER = ("event", "capture", "persist", "send", "reply")
+ORDER: Final = ("event", "capture", "persist", "send", "reply")
 """In which order the effects of a step are printed."""
+PLAIN: Final[dict[str, Callable[[Stage, NodeId], None]]] = {
+    "crash": Stage.crash,
+    "lose": Stage.lose_disk,
+    "fail": Stage.fail,
+    "recover": Stage.recover,
+    "cut": Stage.isolate,
+}
+"""Commands that say to which node something happens, and no more."""
 
 
 class CommandError(Exception):
@@ -85,11 +97,14 @@ class Driver:
             CommandError: no such command, or its arguments make no sense.
         """
         name, *args = line.split()
-        if name not in self._commands:
-            raise CommandError(f"no command {name!r}; there are: {', '.join(self._commands)}")
+        if name not in self._commands and name not in PLAIN:
+            raise CommandError(f"no command {name!r}; there are: {', '.join([*self._commands, *PLAIN])}")
         self._out = []
         try:
-            self._commands[name](args)
+            if name in PLAIN:
+                PLAIN[name](self.stage, self._node(args))
+            else:
+                self._commands[name](args)
         except (ValueError, IndexError, KeyError) as error:
             raise CommandError(f"{line!r}: {error!r}") from error
         self._wake_due()
@@ -125,9 +140,8 @@ class Driver:
 
     def _effect(self, note: Note, text: str) -> None:
         if text:
-            self._effects.append(
-                (ORDER.index(note.kind), f"n{note.node} {text}" if self._brief else f"  {text}")
-            )
+            line = f"n{note.node} {text}" if self._brief else f"  {text}"
+            self._effects.append((ORDER.index(note.kind), line))
 
     def _flush(self) -> None:
         """Print a step: its input, and its effects by kind. A wake without effects is no news."""
@@ -138,19 +152,16 @@ class Driver:
 
     def _input(self, note: Note) -> tuple[str, bool]:
         """An input in short, and whether it is worth a line only if something comes of it."""
-        kind = type(note.what).__name__
-        if kind == "Receive":
-            return f"n{note.node} <- n{note.what.sender}: {shortform.message(note.what.messages[0])}", False
-        if kind == "Requests":
-            return f"n{note.node} <- client: {shortform.message(note.what.messages[0])}", False
-        if kind == "Persisted":
-            return f"n{note.node} synced", False
-        if kind == "CheckpointDone":
-            return f"n{note.node} checkpoint durable: slot {note.what.slot}", False
-        return f"n{note.node} at {self._clock()}", True
-
-    def _clock(self) -> str:
-        return f"{(self.stage.now_us - 1_000_000) / 1000:g} ms"
+        what, node = note.what, f"n{note.node}"
+        if isinstance(what, Receive):
+            return f"{node} <- n{what.sender}: {shortform.message(what.messages[0])}", False
+        if isinstance(what, Requests):
+            return f"{node} <- client: {shortform.message(what.messages[0])}", False
+        if isinstance(what, Persisted):
+            return f"{node} synced", False
+        if isinstance(what, CheckpointDone):
+            return f"{node} checkpoint durable: slot {what.slot}", False
+        return f"{node} at {(self.stage.now_us - START_US) / 1000:g} ms", True
 
     # --- time --------------------------------------------------------------------------
 
@@ -198,14 +209,11 @@ class Driver:
         for flight in self._flights(args):
             self.stage.flying.remove(flight)
             self.stage.dropped.append(flight)
-            self._out.append(
-                f"lost n{flight.source} -> n{flight.target}: {shortform.message(flight.message)}"
-            )
+            self._out.append(f"lost {_flight(flight)}")
 
     def do_replay(self, args: list[str]) -> None:
         source, target = _link(args[0])
         found = [f for f in self.stage.dropped if f[:2] == (source, target) and _named(f, args[1])]
-        self.stage.dropped.remove(found[0])
         self.stage.arrive(found[0])
 
     def _flights(self, args: list[str]) -> list[Flight]:
@@ -224,9 +232,6 @@ class Driver:
         while self.stage.checkpoint(self._node(args)):
             pass
 
-    def do_cut(self, args: list[str]) -> None:
-        self.stage.isolate(self._node(args))
-
     def do_heal(self, args: list[str]) -> None:
         self.stage.heal()
 
@@ -239,31 +244,19 @@ class Driver:
         for node in stage.nodes:
             stage.replica(node).trace_level = 1
         for flight in stage.flying:
-            self._out.append(f"n{flight.source} -> n{flight.target}: {shortform.message(flight.message)}")
+            self._out.append(_flight(flight))
 
     def do_start(self, args: list[str]) -> None:
         self.do_cluster(args)
         self.do_open(["1"])
         self.do_settle(["25ms"])
         self._out = []
-        self.do_state([])
-
-    def do_crash(self, args: list[str]) -> None:
-        self.stage.crash(self._node(args))
-
-    def do_lose(self, args: list[str]) -> None:
-        self.stage.lose_disk(self._node(args))
+        self.do_state(args)
 
     def do_restart(self, args: list[str]) -> None:
         node = self._node(args)
         self.stage.restart(node)
         self.stage.replica(node).trace_level = 1
-
-    def do_fail(self, args: list[str]) -> None:
-        self.stage.fail(self._node(args))
-
-    def do_recover(self, args: list[str]) -> None:
-        self.stage.recover(self._node(args))
 
     def do_state(self, args: list[str]) -> None:
         for number, node in self.stage.nodes.items():
@@ -309,6 +302,10 @@ class Driver:
 def _link(text: str) -> tuple[NodeId, NodeId]:
     source, target = text.split("->")
     return int(source), int(target)
+
+
+def _flight(flight: Flight) -> str:
+    return f"n{flight.source} -> n{flight.target}: {shortform.message(flight.message)}"
 
 
 def _named(flight: Flight, name: str) -> bool:

@@ -15,7 +15,7 @@ from consensus.types import Ballot, NodeId
 SHORT: Final = {"watermark": "chosen", "confirmed": "conf"}
 """Fields that go by another name here."""
 LEFT_OUT: Final = frozenset(
-    {
+    (
         "session",
         "settled_below",
         "cluster",
@@ -25,7 +25,7 @@ LEFT_OUT: Final = frozenset(
         "part",
         "parts",
         "incarnation",
-    }
+    )
 )
 """Fields that no transcript is about."""
 EVENTS: Final = (
@@ -46,10 +46,8 @@ def name_of(session: bytes) -> str:
 
 def message(found: Message) -> str:
     """``Accept (1,1) slot=2 chosen=1 {alice 1: 1->2:5}``."""
-    parts = [type(found).__name__]
-    for field in found.__struct_fields__:
-        if field not in LEFT_OUT:
-            parts.append(_field(found, field, getattr(found, field)))
+    fields = [name for name in found.__struct_fields__ if name not in LEFT_OUT]
+    parts = [type(found).__name__, *(_field(found, name, getattr(found, name)) for name in fields)]
     return " ".join(part for part in parts if part)
 
 
