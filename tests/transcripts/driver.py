@@ -1,11 +1,10 @@
-"""Plays a transcript: commands for three replicas of one cluster, and what each of them causes.
+"""Plays the commands of transcripts: one cluster of three replicas, and what each command causes.
 
 Nothing happens unless a command asks for it: messages wait on their link for ``deliver``, records for
 ``persist``, timers for ``tick``. Only what a replica wants in the same turn (a wake at this very moment)
 follows by itself. The replicas, their disks and the checker of the Paxos invariants are the simulator's.
 
-A transcript consists of blocks between blank lines: comments (``#``), or commands, a line ``----`` and the
-output. An output line without indent is an input of a node, the indented ones are what came of it.
+An output line without indent is an input of a node, the indented ones are what came of it.
 
   cluster [limit=n …]         fresh cluster; n1 leads in (1,1); accounts 1 to 10 hold 100 each
   start [limit=n …]           the same, 25 ms later: alice's session is open (slot 1), nothing is under way
@@ -59,20 +58,6 @@ PLAIN: Final[dict[str, Callable[[Stage, NodeId], None]]] = {
 
 class CommandError(Exception):
     """A command that the driver does not understand."""
-
-
-def play(text: str) -> str:
-    """The transcript with the output that its commands have now."""
-    driver = Driver()
-    blocks: list[str] = []
-    for block in re.split(r"\n\s*\n", text.strip("\n")):
-        commands = block.partition("\n----")[0].splitlines()
-        lines = [line for line in commands if line and not line.startswith("#")]
-        if lines:
-            output = [out for line in lines for out in driver.run(line)]
-            commands += ["----", *(output or ["nothing"])]
-        blocks.append("\n".join(commands))
-    return "\n\n".join(blocks) + "\n"
 
 
 class Driver:
@@ -213,7 +198,9 @@ class Driver:
 
     def do_replay(self, args: list[str]) -> None:
         source, target = _link(args[0])
-        found = [f for f in self.stage.dropped if f[:2] == (source, target) and _named(f, args[1])]
+        found = [
+            f for f in self.stage.dropped if f[:2] == (source, target) and type(f.message).__name__ == args[1]
+        ]
         self.stage.arrive(found[0])
 
     def _flights(self, args: list[str]) -> list[Flight]:
@@ -221,7 +208,7 @@ class Driver:
         if args[0] != "all":
             link = _link(args[0])
             flying = [f for f in flying if f[:2] == link]
-        return [f for f in flying if len(args) < 2 or _named(f, args[1])]
+        return [f for f in flying if len(args) < 2 or type(f.message).__name__ == args[1]]
 
     def do_persist(self, args: list[str]) -> None:
         for node in list(self.stage.nodes) if args[0] == "all" else [self._node(args)]:
@@ -265,9 +252,8 @@ class Driver:
                 continue
             found = status(node.replica)
             changed = [a for a in node.replica.machine.state.accounts.values() if a.version]
-            failed = " failed" if node.frozen else ""
             self._out.append(
-                f"n{number} {found['role']}{failed} promised={Ballot(*found['ballot'])}"
+                f"n{number} {found['role']} {found['state']} promised={Ballot(*found['ballot'])}"
                 f" chosen={found['watermark']} applied={found['applied']}"
                 f" balances=[{', '.join(f'{a.id}:{a.balance}' for a in sorted(changed, key=lambda a: a.id))}]"
             )
@@ -306,10 +292,6 @@ def _link(text: str) -> tuple[NodeId, NodeId]:
 
 def _flight(flight: Flight) -> str:
     return f"n{flight.source} -> n{flight.target}: {shortform.message(flight.message)}"
-
-
-def _named(flight: Flight, name: str) -> bool:
-    return type(flight.message).__name__ == name
 
 
 def _us(text: str) -> int:

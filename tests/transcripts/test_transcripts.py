@@ -1,14 +1,33 @@
-"""Each transcript is a story of commands and what they cause; the core has to tell it word for word."""
+"""Each transcript is a story of commands and what they cause; the core has to tell it word for word.
+
+A transcript consists of blocks between blank lines: comments (``#``), or commands, a line ``----`` and their
+output. ``driver`` says which commands there are.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.transcripts.driver import CommandError, Driver, play
+from tests.transcripts.driver import CommandError, Driver
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
+
+
+def play(text: str) -> str:
+    """The transcript with the output that its commands have now."""
+    driver = Driver()
+    blocks: list[str] = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        commands = block.partition("\n----")[0].splitlines()
+        lines = [line for line in commands if line and not line.startswith("#")]
+        if lines:
+            output = [out for line in lines for out in driver.run(line)]
+            commands += ["----", *(output or ["nothing"])]
+        blocks.append("\n".join(commands))
+    return "\n\n".join(blocks) + "\n"
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
