@@ -6,6 +6,7 @@ output. ``driver`` says which commands there are.
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 
@@ -37,8 +38,11 @@ def test_transcript(path: Path, rewrite: bool) -> None:
     if rewrite and actual != expected:
         path.write_text(actual)
         expected = actual
-    # Line by line: what differs is shown in its place.
-    assert actual.splitlines() == expected.splitlines()
+    lines = difflib.unified_diff(
+        expected.splitlines(), actual.splitlines(), path.name, "now", n=6, lineterm=""
+    )
+    if difference := "\n".join(lines):
+        pytest.fail(difference, pytrace=False)
 
 
 def test_there_are_transcripts() -> None:
