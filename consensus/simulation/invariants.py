@@ -107,6 +107,8 @@ class Checker:
         self._own: dict[NodeId, dict[Slot, AcceptedValue]] = {node: {} for node in cluster.members}
         """Per node: the last acceptance that is on its disk, by slot."""
         self._lost_candidates: set[NodeId] = set()
+        self.state_transfers = 0
+        self.rebuilt = 0
         self._leaders: dict[Ballot, int] = {}
         self._hashes: dict[Slot, bytes] = {}
         self._hash_every = hash_every
@@ -114,6 +116,11 @@ class Checker:
         self.acknowledged: dict[TxId, Outcome] = {}
         self._seen_versions: dict[AccountId, int] = {}
         """Highest version of each account that anybody was told of."""
+
+    @property
+    def elections(self) -> int:
+        """Ballots that led, besides the first."""
+        return max(0, len(self._leaders) - 1)
 
     # --- what reaches the disk -------------------------------------------------------
 
@@ -221,6 +228,7 @@ class Checker:
                     "watermark never goes back", f"n{node}: {watched.watermark} to {log.watermark}"
                 )
             before, watched.watermark = watched.watermark, log.watermark
+            self.state_transfers += log.floor > before
             self._check_chosen(node, replica, before)
         if log.floor != watched.floor:
             if log.floor < watched.floor:
@@ -298,6 +306,7 @@ class Checker:
         """A node that lost its disk votes again: every promise it gave that can still matter binds it."""
         watched = self._watched[node]
         watched.damaged = False
+        self.rebuilt += 1
         given = watched.sent_promise
         if given > replica.acceptor.promised and given.node not in self._lost_candidates:
             raise Violation(

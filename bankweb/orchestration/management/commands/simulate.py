@@ -1,0 +1,98 @@
+"""``manage.py simulate``: a cluster under virtual time, with faults drawn from seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from consensus.simulation.run import STEPS, Run, report, run_seeds
+from consensus.simulation.schedule import ScheduleError, load
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def seed_range(text: str) -> range:
+    """Read ``7`` or ``1..100``, both ends included."""
+    first, dots, last = text.partition("..")
+    try:
+        found = range(int(first), int(last if dots else first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a seed nor a range like 1..100") from None
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no seed: the first is above the last")
+    return found
+
+
+class Command(BaseCommand):
+    help = "Run replicas of a cluster under virtual time, with faults from a seed, and check invariants."
+    requires_system_checks = []  # noqa: RUF012  (Django's own way)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--seed", type=int, help="one seed")
+        which.add_argument("--seeds", type=seed_range, default=range(1, 2), help="seeds A..B (1)")
+        parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of replicas in a run ({STEPS})")
+        parser.add_argument("--schedule", type=Path, help="faults from this file instead of the seed's own")
+        parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
+        parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+        parser.add_argument("--scenario", help=argparse.SUPPRESS)
+        parser.add_argument("--trace", help=argparse.SUPPRESS)
+
+    def handle(self, **options: Any) -> None:
+        for later in ("scenario", "trace"):
+            if options[later] is not None:
+                self._stop(f"--{later} is not there yet")
+        if options["steps"] < 1:
+            self._stop("--steps has to be at least 1")
+        seed = options["seed"]
+        seeds = options["seeds"] if seed is None else range(seed, seed + 1)
+        try:
+            schedule = None if options["schedule"] is None else load(options["schedule"])
+        except ScheduleError as error:
+            self._stop(str(error))
+        runs: list[Run] = []
+        for run in run_seeds(seeds, options["steps"], schedule, options["jobs"]):
+            runs.append(run)
+            self._tell(run, len(runs), len(seeds))
+        document = report(runs)
+        if options["json"]:
+            self.stdout.write(json.dumps(document, indent=1))
+        else:
+            self._print(document)
+        if document["failures"]:
+            sys.exit(EXIT_FAILED)
+
+    def _stop(self, sentence: str) -> None:
+        self.stderr.write(f"simulate: {sentence}")
+        sys.exit(EXIT_USAGE)
+
+    def _tell(self, run: Run, done: int, count: int) -> None:
+        if run.failure is not None:
+            self.stderr.write(f"seed {run.seed}, step {run.failure.step}: {run.failure.invariant}")
+        elif done % 100 == 0 or done == count:
+            self.stderr.write(f"{done} of {count} seeds")
+
+    def _print(self, document: dict[str, Any]) -> None:
+        for failure in document["failures"]:
+            self.stdout.write(
+                f"seed {failure['seed']} failed in step {failure['step']}: {failure['invariant']}"
+            )
+            self.stdout.write(f"  {failure['detail']}")
+            for fault in failure["schedule"]:
+                self.stdout.write(f"  {fault}")
+        sums = {"committed": 0, "elections": 0, "crashes": 0}
+        for name in sums:
+            sums[name] = sum(run["coverage"][name] for run in document["runs"])
+        faults = sum(sum(run["coverage"]["faults"].values()) for run in document["runs"])
+        self.stdout.write(
+            f"{document['passed']} of {document['seeds']} seeds passed: {sums['committed']} transactions committed, "
+            f"{sums['elections']} elections, {sums['crashes']} crashes, {faults} faults, "
+            f"{document['steps_per_second']} steps/s"
+        )
