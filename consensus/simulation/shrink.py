@@ -1,5 +1,4 @@
-"""Finds a smaller schedule that still fails, by leaving faults out (Zeller and Hildebrandt's ddmin, 2002,
-simplified).
+"""Finds a smaller schedule that still fails, by leaving faults out (after Zeller and Hildebrandt, 2002).
 
 A fault that is left out leaves all draws of links, disks and clients as they were, so most of what remains
 still happens as before.

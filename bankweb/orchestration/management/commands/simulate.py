@@ -92,7 +92,7 @@ class Command(BaseCommand):
             sums[name] = sum(run["coverage"][name] for run in document["runs"])
         faults = sum(sum(run["coverage"]["faults"].values()) for run in document["runs"])
         self.stdout.write(
-            f"{document['passed']} of {document['seeds']} seeds passed: {sums['committed']} transactions committed, "
-            f"{sums['elections']} elections, {sums['crashes']} crashes, {faults} faults, "
+            f"{document['passed']} of {document['seeds']} seeds passed: {sums['committed']} transactions "
+            f"committed, {sums['elections']} elections, {sums['crashes']} crashes, {faults} faults, "
             f"{document['steps_per_second']} steps/s"
         )
