@@ -42,7 +42,8 @@ class Promise(Message, tag=4):
 
     Carries every entry the acceptor holds above its own ``watermark`` and those between the
     candidate's and its own that it still has, marked chosen; ``checkpoint`` is the slot below which
-    its log no longer reaches.
+    its log no longer reaches. ``answer`` tells the pieces of one answer from those of another to the same
+    Prepare, which may hold other slots.
     """
 
     ballot: Ballot
@@ -51,6 +52,7 @@ class Promise(Message, tag=4):
     watermark: Slot
     checkpoint: Slot
     entries: list[SlotValue]
+    answer: int = 0
 
 
 class NewViewNotice(Message, tag=5):

@@ -92,8 +92,9 @@ class Acceptor:
                 size = 0
             size += len(entry.value) + 32
             groups[-1].append(SlotValue(slot, entry.ballot, entry.chosen, entry.value))
+        answer = self.ctx.draw() if len(groups) > 1 else 0
         return [
-            Promise(self.promised, part, len(groups), log.watermark, log.floor, entries)
+            Promise(self.promised, part, len(groups), log.watermark, log.floor, entries, answer)
             for part, entries in enumerate(groups)
         ]
 

@@ -52,7 +52,8 @@ class Election:
         self._round_seen = 0
         self._votes: set[NodeId] = set()
         self._own_promise: Position = 0
-        self._parts: dict[NodeId, dict[int, Promise]] = {}
+        self._parts: dict[tuple[NodeId, int], dict[int, Promise]] = {}
+        """Pieces that came, by sender and answer: a repeated Prepare may have been answered twice."""
         self._promises: dict[NodeId, list[Promise]] = {}
 
     # --- timers --------------------------------------------------------------
@@ -131,7 +132,7 @@ class Election:
             return None
         if not 0 <= message.part < message.parts:
             return None
-        parts = self._parts.setdefault(sender, {})
+        parts = self._parts.setdefault((sender, message.answer), {})
         parts[message.part] = message
         if len(parts) == message.parts and sender not in self._promises:
             self._promises[sender] = [parts[part] for part in range(message.parts)]

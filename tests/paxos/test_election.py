@@ -176,6 +176,17 @@ def test_a_promise_counts_when_all_its_parts_are_there() -> None:
     assert election.on_promise(1, promise(first, part=0, parts=2)) == Won(B2, {1: first, 2: second})
 
 
+def test_pieces_of_two_answers_to_one_prepare_are_never_put_together() -> None:
+    """A Prepare that came twice is answered twice; a slot may have moved to another piece in between."""
+    election = preparing()
+    assert sync(election) is None
+    first, second = SlotValue(1, B1, False, b"one"), SlotValue(2, B1, False, b"two")
+    assert election.on_promise(3, Promise(B2, 0, 2, 0, 0, [first], 11)) is None
+    assert election.on_promise(3, Promise(B2, 1, 2, 0, 0, [], 12)) is None
+    won = election.on_promise(3, Promise(B2, 1, 2, 0, 0, [second], 11))
+    assert won is not None and sorted(won.values) == [1, 2]
+
+
 def test_the_only_member_wins_when_its_promise_is_on_disk() -> None:
     election = node_2(nodes=1, me=1)
     assert election.on_time() is None

@@ -39,7 +39,7 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 
 def test_the_checker_sees_a_value_taken_as_chosen_by_its_slot_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A follower may trust only what it accepted in the leader's own ballot; without that, replicas diverge."""
+    """A follower may trust only what it accepted in the leader's own ballot; without that they diverge."""
     from consensus.paxos.acceptor import Acceptor
 
     def believe_anything(self: Acceptor, ballot: object, watermark: int) -> bool:
