@@ -1,20 +1,18 @@
 """Coming back after losing the disk: a node that may have forgotten a promise must not vote as if it had not.
 
-The danger: it acknowledged a value or a promise, forgot it, and now helps another majority. So it takes no
-part until
+The danger: it acknowledged a value or a promise, forgot it, and now helps another majority. So it takes no part
+until
 
-1. *every* other member has answered it, a majority of the cluster being others that did not lose their
-disks, and
-   it has adopted the highest promise among the answers. A ballot it may have promised, and for which its
+1. *every* other member has answered it, a majority of the cluster being others that did not lose their disks,
+   and it has adopted the highest promise among the answers. A ballot it may have promised, and for which its
    promise may still be counted, is promised by its candidate, who is one of those asked, and whose answer
    names that ballot. (A majority of the others is not enough when there are five: the candidate may be the
    one that was not asked.)
-2. it has seen a leader at or above that promise confirm, by a majority that does not count this node, a
-round that
-   began after the leader answered this node's question, and
+2. it has seen a leader at or above that promise confirm, by a majority that does not count this node, a round
+   that began after the leader answered this node's question, and
 3. it holds every chosen value up to the highest slot that leader had proposed by then. Whatever it may once
-have
-   accepted lies at or below that, and is decided. A heartbeat of before its loss would name too low a slot.
+   have accepted lies at or below that, and is decided. A heartbeat of before its loss would name too low a
+   slot.
 
 Answers carry a number drawn anew by each process, so that none given to an earlier one is counted.
 """
