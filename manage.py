@@ -21,7 +21,8 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except (ImproperlyConfigured, FolderError) as error:
-        raise SystemExit(f"manage.py: {error}") from None
+        sys.stderr.write(f"manage.py: {error}\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Coming back after losing the disk: a node that may have forgotten a promise must not vote as if it had not.
 
-The danger: it acknowledged a value or a promise, forgot it, and now helps another majority. So it takes no part
-until
+The danger: it acknowledged a value or a promise, forgot it, and now helps another majority. So it takes no
+part until
 
 1. *every* other member has answered it, a majority of the cluster being others that did not lose their disks,
    and it has adopted the highest promise among the answers. A ballot it may have promised, and for which its

@@ -34,6 +34,6 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, variable: str, value: str, 
     }
     command = [sys.executable, "manage.py", "spectacular", "--file", os.devnull]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(text.format(file=file))
     assert done.stderr.count("\n") == 1, done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
 from consensus.cli.shell.teller import (
@@ -29,6 +29,7 @@ from consensus.types import AccountId, NodeId
 DATABASE_MAX: Final = 1_000
 """Changed accounts shown per node."""
 LOG_PAGE: Final = 500
+LEVEL_TIMEOUT_S: Final = 1.0
 
 
 class LocalTeller:
@@ -60,11 +61,24 @@ class LocalTeller:
         version, balance = values.values[account]
         return Balance(account, balance, version, values.slot, values.latency_ms)
 
+    async def _level(self, nodes: tuple[NodeId, ...]) -> None:
+        """Give live replicas a moment to apply what is chosen; one that cannot is shown as it is."""
+        statuses = await self._fleet.statuses(nodes)
+        chosen = max((status["watermark"] for status in statuses.values()), default=0)
+
+        def level(found: dict[NodeId, dict[str, Any]]) -> bool:
+            live = [status for status in found.values() if status["state"] == "up"]
+            return all(status["applied"] >= chosen for status in live)
+
+        with suppress(TimeoutError):
+            await self._fleet.wait(nodes, level, LEVEL_TIMEOUT_S)
+
     async def replicas(self, account: AccountId) -> list[Replica]:
         cluster = self._topology.home(account)
         if cluster is None:
             raise TellerError(f"there is no account {account}; they are 1..{self._topology.accounts}")
         with _told():
+            await self._level(cluster.members)
             bodies, statuses = await asyncio.gather(
                 self._fleet.ask(cluster.members, "accounts", ids=[account]),
                 self._fleet.statuses(cluster.members),
