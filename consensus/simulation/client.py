@@ -52,7 +52,7 @@ class Habits(msgspec.Struct, frozen=True):
     odd: float = 0.1
     """Transactions that are invalid, have conditions, or many legs."""
     new_session: float = 0.0
-    """Chance per tick that an idle client goes on in a new session."""
+    """Chance per tick that a client finishes what is open and goes on in a new session."""
     stray_reads: float = 0.2
     """Linearizable reads that are sent to just any node, which may believe that it leads."""
     hot_accounts: int = 10
@@ -98,6 +98,7 @@ class SimClient:
     def _begin_session(self) -> None:
         self.session = self._draws.raw(16)
         self._opened = False
+        self._leaving = False
         self._next = 0
         self._open: dict[int, Transaction] = {}
 
@@ -119,7 +120,8 @@ class SimClient:
                 self._open_sent_us = now_us
                 frames.append((self._target, [Open(self.session)]))
         else:
-            if not self._open and not self.draining and self._draws.chance(self.habits.new_session):
+            self._leaving = self._leaving or self._draws.chance(self.habits.new_session)
+            if self._leaving and not self._open and not self.draining:
                 self._begin_session()
             else:
                 self._work(now_us, frames)
@@ -142,7 +144,7 @@ class SimClient:
                 resolve.append(tx.item.number)
             else:
                 items.append(tx.item)
-        if not self.draining:
+        if not self.draining and not self._leaving:
             room = habits.window - len(self._open)
             for _ in range(self._draws.below(room + 1) if room > 0 else 0):
                 item = self._invent()

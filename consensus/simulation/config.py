@@ -14,7 +14,7 @@ from consensus.simulation.client import Habits
 from consensus.simulation.draws import Draws
 from consensus.simulation.network import Profile
 from consensus.simulation.schedule import DAMAGE, KINDS, Fault, draw
-from consensus.simulation.tight import draw_tight
+from consensus.simulation.tight import SESSION_NAMES, draw_tight
 from consensus.topology import Cluster, Limits, Node, Timings, Topology
 
 FAULTS_UNTIL_US: Final = 120_000_000
@@ -61,41 +61,13 @@ def topology_of(
 
 
 def draw_config(seed: int, schedule: list[Fault] | None = None) -> Config:
-    """The run of ``seed``."""
+    """The run of ``seed``; with ``schedule``, under these faults instead of its own."""
     draws = Draws(seed, "config")
     nodes = draws.pick((3, 3, 3, 3, 3, 5, 5, 1))
-    checkpoint_slots = draws.pick((8, 20, 60, 200))
-    limits = Limits(
-        batch_transactions=draws.pick((2, 8, 512)),
-        batch_bytes=draws.pick((400, 2_000, 49_152)),
-        window_slots=draws.pick((1, 2, 8)),
-        queue_transactions=draws.pick((20, 20_000)),
-        checkpoint_slots=checkpoint_slots,
-        checkpoint_bytes=draws.pick((4_000, 8 << 20)),
-        retain_slots=draws.pick((0, 4, 30, 4_096)),
-        retain_bytes=draws.pick((2_000, 4 << 20)),
-    )
-    topology = topology_of(nodes, draws.pick((12, 40, 130)), draws.pick((5, 60, 1_000)), limits)
-    profile = Profile(
-        loss=draws.pick((0.0, 0.0, 0.005, 0.03, 0.1)),
-        duplicate=draws.pick((0.0, 0.01, 0.1)),
-        delay_min_us=draws.pick((20, 100, 1_000)),
-        delay_spread_us=draws.pick((100, 1_000, 8_000)),
-        tail=draws.pick((0.0, 0.01, 0.1)),
-        tail_us=draws.pick((5_000, 60_000, 400_000)),
-    )
-    habits = Habits(
-        window=draws.pick((1, 4, 12)),
-        tick_min_us=draws.pick((500, 4_000)),
-        tick_max_us=draws.pick((8_000, 30_000)),
-        retry_us=draws.pick((40_000, 150_000)),
-        deadline_us=draws.pick((300_000, 3_000_000)),
-        reads=draws.pick((0.0, 0.1, 0.6)),
-        odd=draws.pick((0.0, 0.15, 0.5)),
-        hot_accounts=draws.pick((3, 10, 100)),
-        new_session=draws.pick((0.0, 0.0, 0.1)),
-        stray_reads=draws.pick((0.0, 0.3)),
-    )
+    topology = topology_of(nodes, draws.pick((12, 40, 130)), draws.pick((5, 60, 1_000)), _limits(draws))
+    profile = _profile(draws)
+    tight = draw_tight(draws)
+    habits = _habits(draws, many_sessions=SESSION_NAMES[0] in tight)
     kinds = tuple(draws.subset(KINDS, draws.pick((0.1, 0.3, 0.7))))
     if nodes == 1:
         kinds = tuple(kind for kind in kinds if kind not in DAMAGE)
@@ -115,6 +87,45 @@ def draw_config(seed: int, schedule: list[Fault] | None = None) -> Config:
         hash_every=draws.pick((1, 7, 50)),
         wire=draws.chance(0.25),
         checkpoint_rows=draws.pick((5, 50)),
-        tight=draw_tight(draws),
+        tight=tight,
         left_down=draws.chance(0.5),
+    )
+
+
+def _limits(draws: Draws) -> Limits:
+    return Limits(
+        batch_transactions=draws.pick((2, 8, 512)),
+        batch_bytes=draws.pick((400, 2_000, 49_152)),
+        window_slots=draws.pick((1, 2, 8)),
+        queue_transactions=draws.pick((20, 20_000)),
+        checkpoint_slots=draws.pick((8, 20, 60, 200)),
+        checkpoint_bytes=draws.pick((4_000, 8 << 20)),
+        retain_slots=draws.pick((0, 4, 30, 4_096)),
+        retain_bytes=draws.pick((2_000, 4 << 20)),
+    )
+
+
+def _profile(draws: Draws) -> Profile:
+    return Profile(
+        loss=draws.pick((0.0, 0.0, 0.005, 0.03, 0.1)),
+        duplicate=draws.pick((0.0, 0.01, 0.1)),
+        delay_min_us=draws.pick((20, 100, 1_000)),
+        delay_spread_us=draws.pick((100, 1_000, 8_000)),
+        tail=draws.pick((0.0, 0.01, 0.1)),
+        tail_us=draws.pick((5_000, 60_000, 400_000)),
+    )
+
+
+def _habits(draws: Draws, many_sessions: bool) -> Habits:
+    return Habits(
+        window=draws.pick((1, 4, 12)),
+        tick_min_us=draws.pick((500, 4_000)),
+        tick_max_us=draws.pick((8_000, 30_000)),
+        retry_us=draws.pick((40_000, 150_000)),
+        deadline_us=draws.pick((300_000, 3_000_000)),
+        reads=draws.pick((0.0, 0.1, 0.6)),
+        odd=draws.pick((0.0, 0.15, 0.5)),
+        hot_accounts=draws.pick((3, 10, 100)),
+        new_session=0.1 if many_sessions else draws.pick((0.0, 0.0, 0.02)),
+        stray_reads=draws.pick((0.0, 0.3)),
     )

@@ -57,7 +57,10 @@ class Disk:
         """The write in flight."""
         self._waiting: deque[Write] = deque()
         self._nonce = 0
+        self.crashes_writing = 0
+        """Crashes that met a write in flight …"""
         self.crashes_torn = 0
+        """… and left a part of it on the disk."""
         self.segments_dropped = 0
 
     # --- life ----------------------------------------------------------------------
@@ -130,6 +133,7 @@ class Disk:
                 high = min(start + len(data), (sector + 1) * SECTOR_BYTES)
                 held[low:high] = data[low - start : high - start]
                 kept += 1
+        self.crashes_writing += 1
         self.crashes_torn += 0 < kept < len(sectors)
         return kept == len(sectors)
 

@@ -110,6 +110,7 @@ def coverage(world: World) -> dict[str, Any]:
         "rebuilt": sum(checker.rebuilt for checker in checkers),
         "sessions_evicted": sum(len(checker.bank.evicted) for checker in checkers),
         "crashes": world.injector.crashes,
+        "writes_cut_off": sum(node.disk.crashes_writing for node in world.nodes.values()),
         "torn_writes": sum(node.disk.crashes_torn for node in world.nodes.values()),
         "segments_dropped": sum(node.disk.segments_dropped for node in world.nodes.values()),
         "messages_lost": world.network.lost,

@@ -45,7 +45,11 @@ class Stage:
     """``now_us`` moves by :meth:`run` and :meth:`pass_time` only."""
 
     def __init__(
-        self, nodes: int = 3, limits: Limits | None = None, topology: Topology | None = None
+        self,
+        nodes: int = 3,
+        limits: Limits | None = None,
+        topology: Topology | None = None,
+        segment_bytes: int = 16_384,
     ) -> None:
         self.topology = topology or topology_of(nodes, accounts=10, balance=100, limits=limits)
         self.now_us = 1_000_000
@@ -70,7 +74,7 @@ class Stage:
         for cluster in self.topology.clusters:
             checker = self.checkers[cluster.id] = Checker(self.topology, cluster)
             for member in cluster.members:
-                disk = Disk(member, member, segment_bytes=16_384)
+                disk = Disk(member, member, segment_bytes)
                 node = SimNode(1, member, self.topology, disk, Clock(), checker)
                 self.nodes[member] = node
                 node.format()

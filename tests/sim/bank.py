@@ -44,7 +44,7 @@ class Teller:
         for _ in range(count):
             number = self.send(node)
             self.stage.quiet()
-            assert self.done[number] == 0
+            assert self.done.get(number) == 0
 
     @property
     def done(self) -> dict[int, int]:
