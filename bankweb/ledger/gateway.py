@@ -19,7 +19,7 @@ from django.conf import settings
 from bankweb.orchestration.bank import topology
 from bankweb.rest.problems import Problem, invalid, shown
 from consensus.client.bank import BankClient
-from consensus.client.errors import ClientError, ClientSaturatedError, CrossClusterError
+from consensus.client.errors import ClientError, ClientSaturatedError
 from consensus.client.results import REFUSED, ReadValues, TxResult
 from consensus.messages.client import Level
 from consensus.types import AccountId, ClusterId, TxId
@@ -111,7 +111,7 @@ class Gateway:
         """Run one transaction.
 
         Raises:
-            Problem: 501 across clusters, 503 when too many are waiting.
+            Problem: 503 when too many are waiting.
         """
         client = await self.client()
         with _problems():
@@ -121,7 +121,7 @@ class Gateway:
     async def submit_all(self, batch: Sequence[Legs], tx_ids: Sequence[TxId] | None = None) -> list[TxResult]:
         """Run independent transactions and return their results in order.
 
-        One that this client cannot even submit (across clusters) counts as refused, with the empty id.
+        One that this client cannot even submit (too many wait) counts as refused, with the empty id.
         """
         client = await self.client()
         results: list[TxResult] = [None] * len(batch)
@@ -167,11 +167,8 @@ class Gateway:
 
 
 def _refused(error: ClientError, legs: Legs, tx_id: TxId | None) -> TxResult:
-    reason = {CrossClusterError: "cross_cluster", ClientSaturatedError: "overloaded"}.get(
-        type(error), "unavailable"
-    )
-    clusters = error.clusters if isinstance(error, CrossClusterError) else clusters_of(legs)
-    return TxResult(tx_id or _NO_ID, REFUSED, reason, clusters, legs, None, 0, 0.0)
+    reason = "overloaded" if isinstance(error, ClientSaturatedError) else "unavailable"
+    return TxResult(tx_id or _NO_ID, REFUSED, reason, clusters_of(legs), legs, None, 0, 0.0)
 
 
 class _problems:
@@ -181,10 +178,6 @@ class _problems:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, CrossClusterError):
-            names = ", ".join(str(cluster) for cluster in error.clusters)
-            detail = f"the accounts lie in clusters {names}; cross-cluster transfers arrive with 2PC"
-            raise Problem("cross_cluster", detail, extra={"clusters": list(error.clusters)}) from error
         if isinstance(error, ClientSaturatedError):
             raise Problem("overloaded", str(error)) from error
         if isinstance(error, ClientError):

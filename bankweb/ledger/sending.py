@@ -84,7 +84,7 @@ async def single(actor: str, legs: Legs, key: str, source: str = "rest") -> Answ
     """Run one transaction.
 
     Raises:
-        Problem: refused, overloaded, across clusters, or the key belongs to another request.
+        Problem: refused, overloaded, or the key belongs to another request.
     """
     if not key:
         return await _finish(_plain(actor, legs, source))

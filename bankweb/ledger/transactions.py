@@ -39,7 +39,7 @@ class Transactions(BankView):
         serializers.TransactionSerializer,
         body=_JSON_ORDER,
         params=(KEY,),
-        errors=(409, 422, 501, 503),
+        errors=(409, 422, 503),
         more={202: serializers.TransactionSerializer},
     )
     async def post(self, request: HttpRequest) -> HttpResponse:
@@ -81,7 +81,7 @@ class TransactionBatch(BankView):
         """They run in no particular order; results come in the order of the request.
 
         The body is a list, or `{"items": […]}`. An item that is not acceptable refuses the whole
-        batch, and nothing of it is done. An item across clusters is `refused` on its own for now.
+        batch, and nothing of it is done.
         """
         read_query(request)
         key = orders.key(request.headers.get("Idempotency-Key"))

@@ -45,7 +45,6 @@ KINDS: Final[dict[str, Kind]] = {
     "unsupported_media_type": Kind(415, "The body has another content type than application/json"),
     "key_reused": Kind(422, "The Idempotency-Key belongs to another request"),
     "internal": Kind(500, "The site failed"),
-    "cross_cluster": Kind(501, "The accounts lie in several clusters"),
     "unsupported": Kind(501, "This bank cannot do that"),
     "overloaded": Kind(503, "The bank is overloaded"),
     "refused": Kind(503, "The bank refused; nothing was done"),

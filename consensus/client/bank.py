@@ -104,7 +104,7 @@ class BankClient(ClientCore):
         """Move ``amount`` from ``sender`` to ``receiver``.
 
         Raises:
-            ValueError, CrossClusterError, ClientSaturatedError, ClientError: as :meth:`submit`.
+            ValueError, ClientSaturatedError, ClientError: as :meth:`submit`.
         """
         return await self.submit(
             (sender, -check_integer(amount, "amount"), receiver, amount), deadline_s=deadline_s, tx_id=tx_id
@@ -117,18 +117,19 @@ class BankClient(ClientCore):
         *,
         deadline_s: float | None = None,
         tx_id: TxId | None = None,
+        age_us: int = 0,
     ) -> TxResult:
-        """Run a transaction of 2–16 legs and return how it ended.
+        """Run a transaction of 2–16 legs, over any number of clusters, and return how it ended.
 
         Args:
             legs: ``[(account, delta), …]``, or the same flat.
             conditions: ``[(account, kind, value), …]``, or the same flat.
             deadline_s: seconds until the client gives up; None for the topology's client deadline.
             tx_id: an id from :meth:`new_tx_id`; None for a fresh one.
+            age_us: as in :meth:`submit_nowait`.
 
         Raises:
             ValueError: something is not an integer within ±2**62, or there are too many or no legs.
-            CrossClusterError: the accounts lie in several clusters.
             ClientSaturatedError: too many transactions wait for an answer already.
             ClientError: ``tx_id`` is not an unused id of this client.
         """
@@ -137,7 +138,7 @@ class BankClient(ClientCore):
         if not flat_legs:
             raise ValueError("legs: a transaction needs at least one")
         future: asyncio.Future[TxResult] = self.loop.create_future()
-        self.submit_nowait(flat_legs, partial(_settle, future), flat_conditions, deadline_s, tx_id)
+        self.submit_nowait(flat_legs, partial(_settle, future), flat_conditions, deadline_s, tx_id, age_us)
         return await future
 
     async def resolve(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from consensus.client.connection import NodeLink
-from consensus.client.errors import ClientError, ClientSaturatedError, CrossClusterError
+from consensus.client.errors import ClientError, ClientSaturatedError
 from consensus.client.lane import Lane
 from consensus.client.reads import Reads
 from consensus.client.resolves import Resolves
@@ -29,6 +29,11 @@ SESSIONS_KEPT_MAX: Final = 16
 """Earlier sessions whose unknown transactions the client still knows how to resolve."""
 
 _log = logging.getLogger(__name__)
+
+
+def age_now_us() -> int:
+    """Wall clock, µs: the age of a wish that begins now (see ``submit_nowait``)."""
+    return time.time_ns() // 1_000
 
 
 class ClientCore:
@@ -122,6 +127,7 @@ class ClientCore:
         conditions: tuple[int, ...] = (),
         deadline_s: float | None = None,
         tx_id: TxId | None = None,
+        age_us: int = 0,
     ) -> TxId:
         """Submit a transaction; ``on_done`` is called once with its :class:`TxResult`, on the loop.
 
@@ -134,17 +140,16 @@ class ClientCore:
             conditions: flat triples account, kind, value (see ``messages.entries.Condition``).
             deadline_s: seconds until the client gives up; None for the topology's client deadline.
             tx_id: an id from :meth:`new_tx_id` that was not used yet; None for a fresh one.
+            age_us: :func:`age_now_us` at the first attempt, given to each further one (under its own id) when
+                attempts at the same wish lose lock conflicts: it gets older than its rivals that way. 0: now.
 
         Raises:
-            CrossClusterError: the accounts lie in several clusters.
             ClientSaturatedError: too many transactions wait for an answer already.
             ClientError: not started, or ``tx_id`` is not an unused one of this client.
         """
         if not self._running:
             self.require_running()
         clusters = self.directory.clusters_of(legs)
-        if len(clusters) > 1:
-            raise CrossClusterError(clusters)
         session = self._session
         if tx_id is not None:
             session, number = self._reserved(tx_id)
@@ -155,7 +160,7 @@ class ClientCore:
             tx_id = TxId(session.id, number)
         now = time.monotonic()
         deadline = now + (self._deadline_s if deadline_s is None else deadline_s)
-        pending = Pending(Item(number, legs, conditions), session, clusters, on_done, now, deadline)
+        pending = Pending(Item(number, legs, conditions, age_us), session, clusters, on_done, now, deadline)
         session.pending[number] = pending
         self._lanes[clusters[0]].submit(pending)
         return tx_id

@@ -12,7 +12,7 @@ class ClientError(Exception):
 
 
 class CrossClusterError(ClientError):
-    """The accounts lie in several clusters, and this version serves one cluster per transaction.
+    """The accounts of one read lie in several clusters.
 
     Attributes:
         clusters: the clusters touched, the coordinating one first.
@@ -22,8 +22,7 @@ class CrossClusterError(ClientError):
         self.clusters = tuple(clusters)
         names = ", ".join(f"c{cluster}" for cluster in self.clusters)
         super().__init__(
-            f"the accounts lie in several clusters ({names}); "
-            "transactions across clusters are not supported yet"
+            f"the accounts lie in several clusters ({names}); read those of one cluster at a time"
         )
 
 

@@ -14,6 +14,9 @@ ABORTED: Final = "aborted"
 UNKNOWN: Final = "unknown"
 REFUSED: Final = "refused"
 
+PART_INTEGERS: Final = 5
+"""Of each participant in ``Outcome.parts``: cluster, slot, index, round and node of the ballot."""
+
 _STATUS_NAMES: Final = {int(status): status.name.lower() for status in Status}
 _REFUSAL_NAMES: Final = {int(refusal): refusal.name.lower() for refusal in Refusal}
 
@@ -68,28 +71,29 @@ class TxResult(msgspec.Struct, frozen=True):
 
     @property
     def positions(self) -> list[dict[str, Any]]:
-        """Where in the logs the outcome stands: cluster, ballot, slot, index within the slot."""
+        """Where in the logs the outcome stands: cluster, ballot, slot, index within the slot.
+
+        Across clusters: the coordinator's decision first, then the prepare entry of each participant.
+        """
         if self.stored is None or not self.clusters:
             return []
         stored = self.stored
-        return [
-            {
-                "cluster": self.clusters[0],
-                "ballot": [stored.ballot[0], stored.ballot[1]],
-                "slot": stored.slot,
-                "index": stored.index,
-            }
-        ]
+        found = [_position(self.clusters[0], stored.slot, stored.index, *stored.ballot)]
+        parts = stored.parts
+        found += [_position(*parts[at : at + PART_INTEGERS]) for at in range(0, len(parts), PART_INTEGERS)]
+        return found
 
     @property
     def accounts(self) -> dict[AccountId, dict[str, int]]:
-        """Version and balance of each account afterwards (for an abort: as it was seen)."""
+        """Version and balance of each account afterwards (for an abort: as it was seen, where it was)."""
         if self.stored is None:
             return {}
         values = self.stored.legs
         known = min(len(values), len(self.legs)) // 2
         return {
-            self.legs[2 * i]: {"version": values[2 * i], "balance": values[2 * i + 1]} for i in range(known)
+            self.legs[2 * i]: {"version": values[2 * i], "balance": values[2 * i + 1]}
+            for i in range(known)
+            if values[2 * i] >= 0
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +109,10 @@ class TxResult(msgspec.Struct, frozen=True):
             "epoch": self.epoch,
             "latency_ms": round(self.latency_ms, 3),
         }
+
+
+def _position(cluster: int, slot: int, index: int, ballot_round: int, node: int) -> dict[str, Any]:
+    return {"cluster": cluster, "ballot": [ballot_round, node], "slot": slot, "index": index}
 
 
 class ReadValues(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from consensus.client.bank import BankClient
-from consensus.client.errors import ClientError, CrossClusterError
+from consensus.client.errors import ClientError
 from consensus.client.fleet import Fleet
 from consensus.client.results import REFUSED, UNKNOWN, ReadValues, TxResult
 from consensus.testset.csvtext import FaultError
@@ -23,8 +23,6 @@ SETTLE_TIMEOUT_S: Final = 5.0
 """How long a barrier waits for decisions to be applied everywhere."""
 LEADER_TIMEOUT_S: Final = 5.0
 """How long a set waits, after its live nodes are set, until each cluster with a majority has a leader."""
-CROSS_CLUSTER: Final = "cross_cluster_unsupported"
-"""Why a transfer between clusters is refused by this version."""
 CONCURRENT_MAX: Final = 1_000
 """Commands under way at once."""
 
@@ -209,8 +207,6 @@ class _Run:
             result = await self._client.transfer(
                 sender, receiver, command.amount, deadline_s=self._deadline_s
             )
-        except CrossClusterError:
-            return CommandResult(command.text, level, command.kind, REFUSED, reason=CROSS_CLUSTER)
         except (ClientError, ValueError) as error:
             return CommandResult(command.text, level, command.kind, REFUSED, reason=str(error))
         return self._transfer_result(command, level, result)

@@ -9,7 +9,7 @@ import pytest
 
 from consensus.client import lane
 from consensus.client.bank import BankClient
-from consensus.client.errors import ClientError, CrossClusterError
+from consensus.client.errors import ClientError
 from consensus.client.results import TxResult
 from consensus.messages.client import Leads, Open, Refusal, Refused, Status, Submit, WhoLeads
 from consensus.types import Ballot, TxId
@@ -334,11 +334,12 @@ async def test_accounts_of_two_clusters(connect: Any) -> None:
     bank = await start_fake_bank(2)
     try:
         client = await connect(bank)
-        with pytest.raises(CrossClusterError) as error:
-            await client.submit([(1, 3), (150, -3)])
-        assert error.value.clusters == (2, 1), "the cluster of the first debited leg coordinates"
+        result = await client.submit([(1, 3), (150, -3)])
+        assert result.clusters == (2, 1), "the cluster of the first debited leg coordinates"
+        assert result.kind == "cross"
         assert (await client.transfer(150, 151, 1)).clusters == (2,)
-        assert bank.nodes[4].numbers() == [1]
+        assert bank.nodes[4].numbers() == [1, 2]
+        assert bank.nodes[1].numbers() == []
     finally:
         await bank.stop()
 

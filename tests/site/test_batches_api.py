@@ -32,12 +32,13 @@ async def test_a_batch_may_be_named_items(site: Site) -> None:
     assert answer.json["results"][0]["outcome"] == "committed"
 
 
-async def test_an_item_across_clusters_is_refused_alone(site: Site) -> None:
+async def test_items_may_lie_in_one_cluster_or_across(site: Site) -> None:
     items = [TRANSFER, {**TRANSFER, "receiver": 60}, TRANSFER]
     results = (await site.post("/api/transactions/batch/", items)).json["results"]
-    assert [result["outcome"] for result in results] == ["committed", "refused", "committed"]
-    assert (results[1]["reason"], results[1]["kind"], results[1]["id"]) == ("cross_cluster", "cross", None)
-    assert (await site.get(f"{URL}{results[2]['id']}/")).json["outcome"] == "committed"
+    assert [result["outcome"] for result in results] == ["committed"] * 3
+    assert [result["kind"] for result in results] == ["intra", "cross", "intra"]
+    assert [position["cluster"] for position in results[1]["positions"]] == [1, 2]
+    assert (await site.get(f"{URL}{results[1]['id']}/")).json["kind"] == "cross"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,6 @@ async def test_a_transfer_by_form_redirects_to_its_outcome(browser: Site, bank: 
         ({"sender": 1, "receiver": 2, "amount": "1.5"}, "whole number"),
         ({"sender": 1, "receiver": 2, "amount": 10**16}, "less than or equal to"),
         ({"sender": "", "receiver": 2, "amount": 1}, "required"),
-        ({"sender": 1, "receiver": 31, "amount": 1}, "cross-cluster transfers arrive with 2PC"),
     ],
 )
 async def test_a_wrong_form_is_shown_again(

@@ -162,12 +162,12 @@ async def test_unknown_query_parameters_are_refused(site: Site, bank: FakeBank) 
     assert not bank.submitted
 
 
-async def test_across_clusters_is_not_implemented_yet(site: Site, bank: FakeBank) -> None:
+async def test_across_clusters(site: Site) -> None:
     answer = await site.post(URL, {**TRANSFER, "receiver": 31}, headers={"Idempotency-Key": "k"})
-    assert answer.status == 501
-    assert "cross-cluster transfers arrive with 2PC" in answer.json["detail"]
-    assert answer.json["clusters"] == [1, 2]
-    assert not bank.reserved
+    assert answer.status == 200
+    assert (answer.json["kind"], answer.json["clusters"]) == ("cross", [1, 2])
+    assert [position["cluster"] for position in answer.json["positions"]] == [1, 2]
+    assert set(answer.json["accounts"]) == {str(TRANSFER["sender"]), "31"}
 
 
 async def test_the_list_pages_by_cursor_newest_first(site: Site) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from consensus.client.errors import CrossClusterError
 from consensus.client.results import ReadValues, TxResult
 from consensus.client.routing import Directory
 from consensus.messages.client import Outcome
@@ -70,8 +69,6 @@ class FakeClient:
     async def transfer(self, sender: int, receiver: int, amount: int, **_: Any) -> TxResult:
         legs = (sender, -amount, receiver, amount)
         clusters = self.directory.clusters_of(legs)
-        if len(clusters) > 1:
-            raise CrossClusterError(clusters)
         await self._work(sender, (sender, receiver, amount))
         outcome = self.scripted.get(sender, "committed")
         return self._result(TxId(bytes(16), sender), clusters, legs, outcome)
@@ -181,14 +178,6 @@ async def test_unknown_without_a_majority_stays_unresolved() -> None:
     report = await bench.run(a_set("F(n2)", "F(n3)", "(1, 2, 1)"))
     assert (report.commands[2].outcome, report.commands[2].resolved) == ("unknown", None)
     assert bench.client.resolved == []
-
-
-async def test_transfers_across_clusters_are_told_as_not_supported() -> None:
-    report = await Bench().run(a_set("(1, 3001, 1)", "(1, 2, 1)"))
-    assert [(row.outcome, row.reason) for row in report.commands] == [
-        ("refused", "cross_cluster_unsupported"),
-        ("committed", None),
-    ]
 
 
 async def test_json_has_the_keys_of_the_contract() -> None:

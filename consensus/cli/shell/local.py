@@ -17,7 +17,7 @@ from consensus.cli.shell.teller import (
     Transfer,
 )
 from consensus.client.bank import BankClient
-from consensus.client.errors import ClientError, CrossClusterError, OperatorError
+from consensus.client.errors import ClientError, OperatorError
 from consensus.client.fleet import Fleet, leaders_in
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet
@@ -171,9 +171,6 @@ def _told() -> Iterator[None]:
     """Everything that can go wrong below becomes a sentence."""
     try:
         yield
-    except CrossClusterError as error:
-        names = " and ".join(f"c{cluster}" for cluster in error.clusters)
-        raise TellerError(f"the accounts lie in {names}; transfers across clusters come with 2PC") from error
     except (ClientError, OperatorError, FaultError, TimeoutError, ConnectionError, ValueError) as error:
         raise TellerError(str(error)) from error
 
