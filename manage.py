@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
 
+def data_folder(arguments: list[str]) -> str:
+    """What ``--data-dir`` names, or nothing: the settings make secrets there before the command reads it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--data-dir", nargs="?", default="")
+    return parser.parse_known_args(arguments)[0].data_dir or ""
+
+
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bankweb.settings.local")
+    folder = data_folder(sys.argv[1:])
+    if folder:
+        os.environ["PAXOS_BANK_DATA"] = folder
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line

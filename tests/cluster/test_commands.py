@@ -122,3 +122,10 @@ def test_runbank_says_that_the_bank_runs_already(tmp_path: Path) -> None:
 )
 def test_runbank_refuses_options_that_cannot_be(tmp_path: Path, arguments: list[str], start: str) -> None:
     assert refused("--data-dir", str(tmp_path / "d"), *arguments).startswith(start)
+
+
+def test_settings_make_their_secrets_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    for place, spelled in (("a", ["--data-dir", "{}"]), ("b", ["--data-dir={}"])):
+        folder = tmp_path / place
+        refused("--port", "0", *(each.format(folder) for each in spelled))
+        assert (folder / "django-secret").is_file()
