@@ -32,7 +32,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except (ImproperlyConfigured, FolderError) as error:
-        sys.stderr.write(f"manage.py: {error}\n")
+        sys.stderr.write(f"{sys.argv[1] if len(sys.argv) > 1 else 'manage.py'}: {error}\n")
         raise SystemExit(2) from None
 
 
