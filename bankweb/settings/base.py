@@ -22,7 +22,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from consensus.cluster.folder import DataFolder
+from consensus.cluster.folder import DataFolder, FolderError
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -36,9 +36,9 @@ def _data_file(name: str, variable: str) -> str:
 
 BANK_DATA = Path(os.environ.get("PAXOS_BANK_DATA") or BASE_DIR / "var").resolve()
 try:
-    BANK_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
-except OSError as error:
-    raise ImproperlyConfigured(f"data folder {BANK_DATA} cannot be used: {error.strerror}") from error
+    DataFolder(BANK_DATA).make()
+except FolderError as error:
+    raise ImproperlyConfigured(str(error)) from error
 BANK_TOPOLOGY = os.environ.get("PAXOS_BANK_TOPOLOGY", "")
 BANK_SECRET = _data_file("secret", "PAXOS_BANK_SECRET")
 BANK_TOKEN = _data_file("token", "PAXOS_BANK_TOKEN")

@@ -47,8 +47,8 @@ class DataFolder:
         Raises:
             FolderError: not writable, no space, or another bank runs in it.
         """
+        self.make()
         with self._told():
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.path / "logs").mkdir(exist_ok=True)
             lock = os.open(self.pid_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -64,6 +64,15 @@ class DataFolder:
         with self._told():
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+    def make(self) -> None:
+        """Make the folder, for its owner only, where it is missing.
+
+        Raises:
+            FolderError: it cannot be made there.
+        """
+        with self._told():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def close(self) -> None:
         """Give the folder free. Harmless when it is not locked."""

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
         (
             "PAXOS_BANK_DATA",
             "{file}/bank",
-            "manage.py: data folder {file}/bank cannot be used: Not a directory",
+            "spectacular: data folder {file}/bank cannot be used: a part of the path is a file; ",
         ),
-        ("PAXOS_BANK_TOPOLOGY", "{file}", "manage.py: topology {file}: "),
+        ("PAXOS_BANK_TOPOLOGY", "{file}", "spectacular: topology {file}: "),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path: Path, variable: str, value: str, text: str) -> None:
