@@ -16,6 +16,7 @@ from consensus.messages.base import Message
 from consensus.messages.client import ClientReply, ClientRequest
 from consensus.messages.control import ControlMessage
 from consensus.messages.entries import Batch
+from consensus.messages.migration import MigrationMessage
 from consensus.messages.paxos import PaxosMessage
 from consensus.messages.txn import TxnMessage
 
@@ -25,7 +26,7 @@ CHUNK_BYTES = 1 << 16
 MESSAGES_MAX = 16_384
 """Messages in one frame."""
 
-AnyMessage = PaxosMessage | TxnMessage | ClientRequest | ClientReply | ControlMessage
+AnyMessage = PaxosMessage | TxnMessage | MigrationMessage | ClientRequest | ClientReply | ControlMessage
 
 _encoder = msgspec.msgpack.Encoder()
 _frame = msgspec.msgpack.Decoder(tuple[int, list[AnyMessage]])

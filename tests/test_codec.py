@@ -29,6 +29,8 @@ from consensus.messages.base import Message
 from consensus.messages.client import ClientReply, ClientRequest, WhoLeads
 from consensus.messages.control import ControlMessage, Hello, Role, Welcome
 from consensus.messages.entries import Batch, Entry, OpenSession
+from consensus.messages.migration import TRACE_NAMES as MIGRATION_NAMES
+from consensus.messages.migration import MigrationMessage
 from consensus.messages.paxos import TRACE_NAMES as PAXOS_NAMES
 from consensus.messages.paxos import PaxosMessage
 from consensus.messages.records import Record
@@ -41,6 +43,7 @@ PROTOCOL = Path(__file__).parents[1] / "docs" / "protocol.md"
 FAMILIES = {
     "paxos.py": PaxosMessage,
     "txn.py": TxnMessage,
+    "migration.py": MigrationMessage,
     "client.py": ClientRequest | ClientReply,
     "control.py": ControlMessage,
 }
@@ -280,3 +283,4 @@ def test_entry_and_record_numbers_are_those_of_the_documentation(title: str, uni
 def test_every_traced_message_has_a_name_in_the_trace() -> None:
     assert set(PAXOS_NAMES) == set(typing.get_args(PaxosMessage))
     assert set(TXN_NAMES) == set(typing.get_args(TxnMessage))
+    assert set(MIGRATION_NAMES) == set(typing.get_args(MigrationMessage))

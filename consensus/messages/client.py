@@ -55,7 +55,8 @@ class Outcome(Message):
     abort: as it saw them; empty where an account is unknown). ``index`` is the position among the
     transactions of the slot; ``ballot`` the one the batch was first proposed in. Of a transaction over
     several clusters these are the coordinator's decision, and ``parts`` tells, flat, of each participant:
-    cluster, slot, index, round and node of the ballot of its prepare entry.
+    cluster, slot, index, round and node of the ballot of its prepare entry. ``payer`` is the account of the
+    first debited leg, whose owner keeps the outcome, also when the account moves; 0 where it is not known.
     """
 
     status: int
@@ -64,6 +65,7 @@ class Outcome(Message):
     ballot: Ballot
     legs: tuple[int, ...]
     parts: tuple[int, ...] = ()
+    payer: AccountId = 0
 
 
 class Open(Message, tag=80):

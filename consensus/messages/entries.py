@@ -8,8 +8,9 @@ meaning is a new entry with a new number.
 from __future__ import annotations
 
 from consensus.messages.base import Message
+from consensus.messages.migration import MovedAccount, MovedSession
 from consensus.messages.txn import DecisionRow, PrepareRow, TxRow
-from consensus.types import Ballot, ClusterId, SessionId, Slot
+from consensus.types import AccountId, Ballot, ClusterId, SessionId, Slot
 
 
 class Item(Message):
@@ -53,6 +54,8 @@ class Abort(Message, tag=3):
     session: SessionId
     number: int
     reason: int
+    payer: AccountId = 0
+    """Account of the first debited leg; 0 where it is not known."""
 
 
 class ViewSlot(Message):
@@ -148,6 +151,69 @@ class Audit(Message, tag=12):
     number: int
 
 
+class MovePrepare(Message, tag=13):
+    """At the source: take what is owned here and free of ``accounts``, as one batch.
+
+    The plan's own name of the batch is (``plan``, ``part``): a repeated one is answered, not made again.
+    """
+
+    plan: bytes
+    part: int
+    destination: ClusterId
+    accounts: tuple[AccountId, ...]
+
+
+class MoveReserve(Message, tag=14):
+    """At the destination: a batch will come."""
+
+    source: ClusterId
+    number: int
+    below: int
+
+
+class MoveInstall(Message, tag=15):
+    """At the destination: what the batch holds. Owned by nobody here yet."""
+
+    source: ClusterId
+    number: int
+    accounts: list[MovedAccount]
+    sessions: list[MovedSession]
+
+
+class MoveFlip(Message, tag=16):
+    """At the source: the batch belongs to its destination from here on."""
+
+    number: int
+
+
+class MoveActivate(Message, tag=17):
+    """At the destination: the batch is owned here, as the source's flip said."""
+
+    source: ClusterId
+    number: int
+    below: int
+
+
+class MoveRollback(Message, tag=18):
+    """At the source: the batch stays, unless it was flipped before."""
+
+    number: int
+
+
+class MoveDrop(Message, tag=19):
+    """At the destination: the source rolled the batch back."""
+
+    source: ClusterId
+    number: int
+    below: int
+
+
+class MoveFinish(Message, tag=20):
+    """At the source: the destination has activated or dropped these batches."""
+
+    numbers: list[int]
+
+
 Entry = (
     OpenSession
     | Transact
@@ -161,6 +227,14 @@ Entry = (
     | PartDecide
     | Finish
     | Audit
+    | MovePrepare
+    | MoveReserve
+    | MoveInstall
+    | MoveFlip
+    | MoveActivate
+    | MoveRollback
+    | MoveDrop
+    | MoveFinish
 )
 
 

@@ -36,6 +36,14 @@ class TxPrepare(Message, tag=40):
     audit: int = 0
 
 
+MOVED = 100
+"""Stands for a vote's or decision's status: an account is on its way to another cluster, or gone there.
+
+That is no reason against the transaction. Its coordinator takes the attempt back and refuses it
+(``migrating``); the client tries again under the same TxId, and a later prepare entry finds the owner.
+"""
+
+
 class VoteRow(Message):
     """``status`` 0 is yes, else the reason for no. After a yes only the decision can undo the prepare entry.
 

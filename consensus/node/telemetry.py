@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from consensus import codec
 from consensus.effects import Event
-from consensus.messages import paxos, txn
+from consensus.messages import migration, paxos, txn
 from consensus.messages.base import Message
 from consensus.messages.client import Replies, Status
 from consensus.messages.control import Telemetry as TelemetryMessage
@@ -34,7 +34,7 @@ SAMPLED_PER_S: Final = 20
 SUBMITTED_MAX: Final = 1_000
 """Recorded submissions that wait for their reply."""
 _TOKENS_MAX: Final = 2 * SAMPLED_PER_S
-_NAMES: Final = {**paxos.TRACE_NAMES, **txn.TRACE_NAMES}
+_NAMES: Final = {**paxos.TRACE_NAMES, **txn.TRACE_NAMES, **migration.TRACE_NAMES}
 _NAME_BY_TAG: Final = {kind.__struct_config__.tag: name for kind, name in _NAMES.items()}
 _PER_TRANSACTION: Final = frozenset(("tx.submit", "tx.lock", "tx.vote", "tx.decide", "tx.apply", "tx.reply"))
 
