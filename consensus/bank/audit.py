@@ -44,9 +44,9 @@ def report(state: BankState, own: ClusterId, number: int) -> AuditReport:
     cross = state.cross
     parts = [
         PreparedPart(tx_key(tx), prepared.coordinator, sum(prepared.legs[1::2]))
-        for tx, prepared in cross.prepared.items()
+        for tx, prepared in sorted(cross.prepared.items())
     ]
-    committed = [tx_key(tx) for tx, unfinished in cross.unfinished.items() if unfinished.commit]
+    committed = [tx_key(tx) for tx, unfinished in sorted(cross.unfinished.items()) if unfinished.commit]
     balances = sum([account.balance for account in state.accounts.values()])
     return AuditReport(number, own, state.slot, len(state.accounts), balances, parts, committed)
 

@@ -25,6 +25,7 @@ from consensus.messages.client import (
     Refused,
     Replies,
     ResolveRequest,
+    Status,
     Submit,
 )
 from consensus.messages.entries import Condition, Item
@@ -34,6 +35,7 @@ from consensus.topology import Cluster
 from consensus.types import AMOUNT_MAX, AccountId, NodeId
 
 READS_MAX: Final = 8
+LOST_MAX: Final = 64
 Frame = tuple[NodeId, list[Message]]
 
 
@@ -56,7 +58,11 @@ class Habits(msgspec.Struct, frozen=True):
     stray_reads: float = 0.2
     """Linearizable reads that are sent to just any node, which may believe that it leads."""
     hot_accounts: int = 10
-    """Transfers stay among so many accounts, which makes conflicts and empty accounts likely."""
+    """Transfers stay among so many accounts of a cluster, which makes conflicts and empty accounts likely."""
+    cross: float = 0.0
+    """Transactions with legs in other clusters, where there are any."""
+    insists: float = 0.5
+    """Chance that one that lost its locks to another is tried again, under a new number with the old age."""
 
 
 class Transaction(msgspec.Struct):
@@ -75,9 +81,18 @@ class PendingRead(msgspec.Struct):
 class SimClient:
     """One client of one cluster. ``draining``: no new work, only what is open gets finished."""
 
-    def __init__(self, seed: int, number: int, cluster: Cluster, habits: Habits, checker: Checker) -> None:
+    def __init__(
+        self,
+        seed: int,
+        number: int,
+        cluster: Cluster,
+        habits: Habits,
+        checker: Checker,
+        others: tuple[Cluster, ...] = (),
+    ) -> None:
         self.number = number
         self.cluster = cluster
+        self.others = others
         self.habits = habits
         self.checker = checker
         self.draining = False
@@ -86,6 +101,13 @@ class SimClient:
         self.resolved = 0
         self.reads_done = 0
         self.sessions_lost = 0
+        self.crossed = 0
+        """Transactions across clusters that committed."""
+        self.conflicts = 0
+        self.slowest_us = 0
+        """Longest time from the first attempt at a transaction across clusters to its commit."""
+        self._lost: list[Item] = []
+        """Lost their locks, and will be tried again."""
         self._draws = Draws(seed, "client", number)
         self._target: NodeId = cluster.first_leader
         self._opened = False
@@ -147,7 +169,7 @@ class SimClient:
         if not self.draining and not self._leaving:
             room = habits.window - len(self._open)
             for _ in range(self._draws.below(room + 1) if room > 0 else 0):
-                item = self._invent()
+                item = self._again() or self._invent(now_us)
                 self._open[item.number] = Transaction(item, now_us, now_us)
                 items.append(item)
         messages: list[Message] = []
@@ -167,18 +189,49 @@ class SimClient:
 
     # --- what to ask for -----------------------------------------------------------------
 
-    def _invent(self) -> Item:
+    def _again(self) -> Item | None:
+        """The next one of those that lost their locks, with a new number."""
+        if not self._lost:
+            return None
+        self._next += 1
+        return msgspec.structs.replace(self._lost.pop(0), number=self._next - 1)
+
+    def _invent(self, now_us: int) -> Item:
         draws = self._draws
         number = self._next
         self._next += 1
+        if self.others and draws.chance(self.habits.cross):
+            return self._across(number, now_us)
         if draws.chance(self.habits.odd):
             return self._odd(number)
         sender, receiver = self._two()
         amount = draws.between(1, 40)
         return Item(number, (sender, -amount, receiver, amount))
 
-    def _account(self) -> AccountId:
-        cluster = self.cluster
+    def _across(self, number: int, now_us: int) -> Item:
+        """Legs in this cluster and others; the first debited one here, so that this cluster coordinates."""
+        draws = self._draws
+        other = draws.pick(self.others)
+        if not draws.chance(self.habits.odd):
+            amount = draws.between(1, 40)
+            legs = (self._account(), -amount, self._account(other), amount)
+            return Item(number, legs, (), now_us + 1)
+        accounts = dict.fromkeys([self._account(), self._account(other)])
+        for _ in range(draws.below(15)):
+            accounts.setdefault(self._account(draws.pick((self.cluster, *self.others))))
+        if draws.chance(0.1):
+            accounts[10**9] = None
+        deltas = [draws.between(-9, 9) for _ in list(accounts)[1:]]
+        first = -abs(sum(deltas)) - 1
+        deltas[-1] -= first + sum(deltas)
+        conditions: tuple[int, ...] = ()
+        if draws.chance(0.2):
+            conditions = (list(accounts)[1], Condition.BALANCE_AT_LEAST, draws.between(1, 60))
+        flat = [x for pair in zip(accounts, [first, *deltas], strict=True) for x in pair]
+        return Item(number, tuple(flat), conditions, now_us + 1)
+
+    def _account(self, cluster: Cluster | None = None) -> AccountId:
+        cluster = cluster or self.cluster
         count = min(self.habits.hot_accounts, cluster.last_account - cluster.first_account + 1)
         return cluster.first_account + self._draws.below(count)
 
@@ -249,7 +302,7 @@ class SimClient:
         if isinstance(message, Replies):
             if message.session == self.session:
                 for number, outcome in zip(message.numbers, message.outcomes, strict=True):
-                    self._outcome(number, outcome)
+                    self._outcome(now_us, number, outcome)
         elif isinstance(message, ReadReplies):
             for result in message.results:
                 read = self._reads.pop(result.request, None)
@@ -271,17 +324,28 @@ class SimClient:
             return True
         return False
 
-    def _outcome(self, number: int, outcome: Outcome) -> None:
+    def _outcome(self, now_us: int, number: int, outcome: Outcome) -> None:
         self.checker.answered(self.session, number, outcome)
         tx = self._open.pop(number, None)
         if tx is None:
             return
         if outcome.status:
             self.aborted += 1
+            self._lose(tx.item, outcome.status)
         else:
             self.committed += 1
             self.checker.saw(tx.item.legs[::2], outcome.legs)
+            if tx.item.age_us:
+                self.crossed += 1
+                self.slowest_us = max(self.slowest_us, now_us - tx.item.age_us)
         self.resolved += tx.resolving
+
+    def _lose(self, item: Item, status: int) -> None:
+        if status not in (Status.LOCK_CONFLICT, Status.LOCK_TIMEOUT) or not item.age_us:
+            return
+        self.conflicts += 1
+        if len(self._lost) < LOST_MAX and self._draws.chance(self.habits.insists):
+            self._lost.append(item)
 
     def _refused(self, node: NodeId, message: Refused) -> bool:
         if message.session != self.session:

@@ -43,6 +43,8 @@ class Config(msgspec.Struct, frozen=True):
     """Rows taken from a capture at a time."""
     tight: dict[str, int] = {}
     """Constants of the core with other values (``tight``)."""
+    audit_every_us: int = 0
+    """An audit cut begins so often; 0: never."""
     left_down: bool = False
     """At the end, first rest without a minority of the nodes, then with all."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from consensus.bank.audit import AuditReport
+from consensus.bank.state import BankState
 from consensus.codec import decode_batch
 from consensus.messages.base import Message
 from consensus.messages.client import Outcome, ReadItem, ReadResult
@@ -27,6 +29,7 @@ from consensus.messages.paxos import (
 from consensus.messages.records import AcceptedValue, LearnerMark, Promised, Record
 from consensus.replica.door import Replica
 from consensus.simulation.model import Bank, ModelError
+from consensus.simulation.whole import Whole, WholeError
 from consensus.topology import Cluster, Topology
 from consensus.types import (
     BALLOT_NONE,
@@ -85,15 +88,23 @@ class Checker:
     """Invariants of one cluster. Raises :class:`Violation`."""
 
     def __init__(
-        self, topology: Topology, cluster: Cluster, hash_every: int = 1, sessions_max: int = SESSIONS_MAX
+        self,
+        topology: Topology,
+        cluster: Cluster,
+        whole: Whole,
+        hash_every: int = 1,
+        sessions_max: int = SESSIONS_MAX,
     ) -> None:
         self.cluster = cluster
+        self.whole = whole
         self.majority = majority(len(cluster.members))
         self.bank = Bank(
             cluster.first_account,
             cluster.last_account,
             topology.initial_balance,
             topology.accounts,
+            cluster.id,
+            whole,
             sessions_max,
         )
         self.chosen: dict[Slot, bytes] = {}
@@ -114,8 +125,6 @@ class Checker:
         self._hash_every = hash_every
         self._watched = {node: Watched() for node in cluster.members}
         self.acknowledged: dict[TxId, Outcome] = {}
-        self._seen_versions: dict[AccountId, int] = {}
-        """Highest version of each account that anybody was told of."""
 
     @property
     def elections(self) -> int:
@@ -274,15 +283,38 @@ class Checker:
             touched |= self._changed[s]
         for account_id in touched:
             account = state.accounts[account_id]
-            if not shown_at(history[account_id], account.version, account.balance, slot):
+            committed = account.balance - state.cross.undo.get(account_id, 0)
+            if not shown_at(history[account_id], account.version, committed, slot):
                 raise Violation(
                     "state follows from the log",
-                    f"n{node} at {slot}: account {account_id} is at {account.balance}, v{account.version}",
+                    f"n{node} at {slot}: account {account_id} is at {committed}, v{account.version}",
                 )
+        self._check_locks(node, state)
+        if state.audit and (cut := replica.machine.audits.get(state.audit)) is not None:
+            self._check_cut(cut)
         if slot % self._hash_every == 0 or slot - after > 1:
             digest = state.digest()
             if self._hashes.setdefault(slot, digest) != digest:
                 raise Violation("replicas equal at equal slots", f"n{node} at slot {slot}")
+
+    def _check_locks(self, node: NodeId, state: BankState) -> None:
+        """Prepared is what the log says; locks and undo records are those of its legs, and no other."""
+        held = self.bank.held_at(state.slot)
+        cross = state.cross
+        found = {tx: (p.coordinator, p.at, p.legs) for tx, p in cross.prepared.items()}
+        if found != {tx: (h.coordinator, h.at, h.legs) for tx, h in held.items()}:
+            raise Violation("prepared follows from the log", f"n{node} at {state.slot}: {found}, not {held}")
+        pairs = [(a, tx, d) for tx, h in held.items() for a, d in zip(h.legs[::2], h.legs[1::2], strict=True)]
+        if cross.locks != {account: tx for account, tx, _ in pairs}:
+            raise Violation("no lock without a prepared transaction", f"n{node}: {cross.locks}")
+        if cross.undo != {account: delta for account, _, delta in pairs}:
+            raise Violation("undo records are the prepared deltas", f"n{node}: {cross.undo}")
+
+    def _check_cut(self, cut: AuditReport) -> None:
+        try:
+            self.whole.cut(cut)
+        except WholeError as error:
+            raise Violation("money of the whole bank", str(error)) from error
 
     def _check_leader(self, node: NodeId, life: int, replica: Replica) -> None:
         """At most one leader per ballot, and every value chosen before stands in its log."""
@@ -374,14 +406,14 @@ class Checker:
 
     def saw(self, accounts: tuple[AccountId, ...], values: tuple[int, ...]) -> None:
         """A client knows of these versions now; no later linearizable read may show older ones."""
-        seen = self._seen_versions
+        seen = self.whole.seen_versions
         for account, version in zip(accounts, values[::2], strict=False):
             if version > seen.get(account, 0):
                 seen[account] = version
 
     def least_versions(self, accounts: tuple[AccountId, ...]) -> tuple[int, ...]:
         """What a linearizable read that starts now must at least show."""
-        return tuple(self._seen_versions.get(account, 0) for account in accounts)
+        return tuple(self.whole.seen_versions.get(account, 0) for account in accounts)
 
     def read(self, item: ReadItem, result: ReadResult, least: tuple[int, ...]) -> None:
         """A client got the answer to a read it began when ``least`` were the versions known."""
@@ -420,6 +452,9 @@ class Checker:
                     raise Violation("replicas identical at rest", f"n{node}: session {session_id.hex()}")
             if state.views_total != self.bank.views:
                 raise Violation("replicas identical at rest", f"n{node}: views")
+            cross = state.cross
+            if cross.prepared or cross.locks or cross.undo or cross.unfinished or self.bank.unfinished:
+                raise Violation("locks and undo records drain", f"n{node}")
         if len({replica.machine.state.digest() for replica in replicas.values()}) > 1:
             raise Violation("replicas identical at rest", "hashes differ")
 

@@ -1,26 +1,39 @@
 """A second, naive bank: what the log means, written from the rules and not from ``consensus.bank``.
 
 It keeps everything for ever and looks everything up, so that it is slow, obvious, and fit to judge the real
-one: balances, versions, sessions, and the outcome of every transaction that ever ran.
+one: balances, versions, sessions, and the outcome of every transaction that ever ran. Balances here are the
+committed ones: what is prepared holds its accounts and changes nothing before its decision.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final, NamedTuple
 
 from consensus.messages.client import Status
 from consensus.messages.entries import (
     Abort,
+    Audit,
     Batch,
     Condition,
+    CrossItem,
+    CrossPrepare,
+    Decide,
+    DecideRow,
+    Entry,
     EvictSessions,
+    Finish,
     Item,
     NewView,
     OpenSession,
+    PartDecide,
+    PartPrepare,
     Resolve,
     Transact,
 )
-from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, AccountId, SessionId, Slot, TxId
+from consensus.messages.txn import PrepareRow
+from consensus.simulation.whole import Part, Whole, WholeError
+from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, AccountId, ClusterId, SessionId, Slot, TxId
 
 OPEN_SPAN: Final = 16_384
 
@@ -31,6 +44,20 @@ class Verdict(NamedTuple):
     status: int
     slot: Slot
     legs: tuple[int, ...]
+
+
+class Held(NamedTuple):
+    """A prepared transaction: who coordinates it, its number there, the own legs; at its coordinator all."""
+
+    coordinator: ClusterId
+    at: Slot
+    legs: tuple[int, ...]
+    all_legs: tuple[int, ...] = ()
+    homes: tuple[ClusterId, ...] = ()
+
+
+Snapshot = dict[TxId, Held]
+"""What is prepared at one slot."""
 
 
 class ModelError(AssertionError):
@@ -64,9 +91,13 @@ class Bank:
         last: AccountId,
         balance: int,
         accounts_total: int,
+        own: ClusterId,
+        whole: Whole,
         sessions_max: int = SESSIONS_MAX,
     ) -> None:
         self.sessions_max = sessions_max
+        self.own = own
+        self.whole = whole
         self.slot: Slot = 0
         self.accounts_total = accounts_total
         self.balances = dict.fromkeys(range(first, last + 1), balance)
@@ -81,6 +112,17 @@ class Bank:
             account: [(0, balance)] for account in self.balances
         }
         """Per account and version: the slot that made it, and the balance."""
+        self.held: Snapshot = {}
+        self.unfinished: set[TxId] = set()
+        self.audit = 0
+        self._finished: dict[TxId, tuple[ClusterId, Slot]] = {}
+        self._below: dict[ClusterId, Slot] = {}
+        self._snapshots: list[tuple[Slot, Snapshot]] = [(0, {})]
+
+    def held_at(self, slot: Slot) -> Snapshot:
+        """What was prepared after ``slot``."""
+        found = bisect_right(self._snapshots, slot, key=lambda snapshot: snapshot[0])
+        return self._snapshots[found - 1][1]
 
     def apply(self, slot: Slot, batch: Batch) -> set[AccountId]:
         """Run a slot. Returns the accounts that changed.
@@ -92,9 +134,15 @@ class Bank:
             raise ModelError(f"slot {slot} after {self.slot}")
         self.slot = slot
         changed: set[AccountId] = set()
+        held = dict(self.held)
         for entry in batch.entries:
             if isinstance(entry, Transact):
                 self._transact(entry, changed)
+            elif isinstance(entry, CrossPrepare | PartPrepare | Decide | PartDecide | Finish | Audit):
+                try:
+                    self._cross(entry, changed)
+                except WholeError as error:
+                    raise ModelError(str(error)) from error
             elif isinstance(entry, OpenSession):
                 if len(self.sessions) < self.sessions_max:
                     self.sessions.setdefault(entry.session, ModelSession())
@@ -109,6 +157,8 @@ class Bank:
             else:
                 assert isinstance(entry, NewView)
                 self.views += 1
+        if self.held != held:
+            self._snapshots.append((slot, dict(self.held)))
         if changed and sum(self.balances.values()) != self.total:
             raise ModelError(f"slot {slot}: the total is {sum(self.balances.values())}, not {self.total}")
         return changed
@@ -121,6 +171,8 @@ class Bank:
         for item in entry.items:
             if item.number in session.verdicts or not session.takes(item.number):
                 continue
+            if TxId(entry.session, item.number) in self.held:
+                continue
             verdict = self._run(item, changed)
             if verdict is not None:
                 self._end(entry.session, session, item.number, verdict)
@@ -130,6 +182,8 @@ class Bank:
         if session is None:
             return
         for number in numbers:
+            if TxId(session_id, number) in self.held:
+                continue
             if number not in session.verdicts and session.takes(number):
                 self._end(session_id, session, number, Verdict(reason, self.slot, ()))
 
@@ -148,44 +202,196 @@ class Bank:
         if not _shape(item) or any(account not in self.balances for account in legs):
             return Verdict(status, self.slot, ())
         if status == Status.COMMITTED:
-            for account, delta in legs.items():
-                if delta:
-                    self.balances[account] += delta
-                    self.versions[account] += 1
-                    self.history[account].append((self.slot, self.balances[account]))
-                    changed.add(account)
-                if self.balances[account] < 0:
-                    raise ModelError(f"slot {self.slot}: account {account} is at {self.balances[account]}")
-        seen: list[int] = []
-        for account in legs:
-            seen += (self.versions[account], self.balances[account])
-        return Verdict(status, self.slot, tuple(seen))
+            self._move(legs, changed)
+        return Verdict(status, self.slot, self._seen(legs))
+
+    def _move(self, legs: dict[AccountId, int], changed: set[AccountId]) -> None:
+        for account, delta in legs.items():
+            if delta:
+                self.balances[account] += delta
+                self.versions[account] += 1
+                self.history[account].append((self.slot, self.balances[account]))
+                changed.add(account)
+            if self.balances[account] < 0:
+                raise ModelError(f"slot {self.slot}: account {account} is at {self.balances[account]}")
+
+    def _seen(self, legs: dict[AccountId, int]) -> tuple[int, ...]:
+        """Version and balance of each account as they are, flat."""
+        return tuple([x for account in legs for x in (self.versions[account], self.balances[account])])
 
     def _status(self, item: Item, legs: dict[AccountId, int]) -> Status | None:
-        """How the transaction ends now; None when it has no effect here (an account of another cluster)."""
+        """How the transaction ends now; None when it has no effect (another cluster's account, a lock)."""
         if not _shape(item):
             return Status.INVALID
         for account in legs:
             if account not in self.balances:
                 return None if 1 <= account <= self.accounts_total else Status.UNKNOWN_ACCOUNT
+        if self._locked(legs):
+            return None
+        return self._judge(legs, item.conditions)
+
+    def _locked(self, legs: dict[AccountId, int]) -> bool:
+        return any(account in held.legs[::2] for held in self.held.values() for account in legs)
+
+    def _judge(self, legs: dict[AccountId, int], conditions: tuple[int, ...]) -> Status:
         for account, delta in legs.items():
             if self.balances[account] + delta < 0:
                 return Status.INSUFFICIENT_FUNDS
             if self.balances[account] + delta > BALANCE_MAX:
                 return Status.INVALID
-        for account, kind, value in _triples(item.conditions):
+        for account, kind, value in _triples(conditions):
+            if account not in legs:
+                continue
             if kind == Condition.BALANCE_AT_LEAST and self.balances[account] < value:
                 return Status.INSUFFICIENT_FUNDS
             if kind == Condition.VERSION_EQUALS and self.versions[account] != value:
                 return Status.CONDITION_FAILED
         return Status.COMMITTED
 
+    # --- across clusters -----------------------------------------------------------------
+
+    def _cross(self, entry: Entry, changed: set[AccountId]) -> None:
+        if isinstance(entry, CrossPrepare):
+            session = self.sessions.get(entry.session)
+            if session is not None:
+                session.settle(entry.settled_below)
+                for item in entry.items:
+                    self._prepare(TxId(entry.session, item.number), session, item)
+        elif isinstance(entry, PartPrepare):
+            self._pass_below(entry.coordinator, entry.finished_below)
+            for row in entry.rows:
+                self._prepare_part(entry.coordinator, row)
+        elif isinstance(entry, Decide):
+            for decision in entry.rows:
+                self._decide(decision, changed)
+        elif isinstance(entry, PartDecide):
+            self._pass_below(entry.coordinator, entry.finished_below)
+            for told in entry.rows:
+                self._decide_part(
+                    entry.coordinator, TxId(told.session, told.number), told.at, told.commit, changed
+                )
+        elif isinstance(entry, Finish):
+            self.unfinished -= {TxId(row.session, row.number) for row in entry.rows}
+        else:
+            assert isinstance(entry, Audit)
+            self.audit = max(self.audit, entry.number)
+
+    def _prepare(self, tx: TxId, session: ModelSession, item: CrossItem) -> None:
+        if item.number in session.verdicts or tx in self.held or not session.takes(item.number):
+            return
+        own = _own(item.legs, item.homes, self.own)
+        status = Status.INVALID
+        seen: tuple[int, ...] = ()
+        if _shape(item) and len(item.homes) == len(item.legs) // 2:
+            missing = [account for account in own if account not in self.balances]
+            if any(1 <= account <= self.accounts_total for account in missing):
+                return
+            if missing:
+                status = Status.UNKNOWN_ACCOUNT
+            elif self._locked(own):
+                return
+            else:
+                status = self._judge(own, item.conditions)
+                seen = self._in_place(item.legs, item.homes, {self.own: self._seen(own)})
+        if status:
+            self._end(tx.session, session, tx.number, Verdict(status, self.slot, seen))
+            self.whole.decided(self.own, tx, False, {})
+            self.unfinished.add(tx)
+            return
+        self.held[tx] = Held(self.own, self.slot, _flat(own), item.legs, item.homes)
+        self.whole.prepared(self.own, tx, self._part(own))
+
+    def _prepare_part(self, coordinator: ClusterId, row: PrepareRow) -> None:
+        tx = TxId(row.session, row.number)
+        held = self.held.get(tx)
+        if held is not None:
+            if held.coordinator == coordinator and row.at > held.at:
+                self.held[tx] = held._replace(at=row.at)
+            return
+        if row.at < self._below.get(coordinator, 0) or tx in self._finished:
+            return
+        legs = dict(zip(row.legs[::2], row.legs[1::2], strict=True))
+        if any(account not in self.balances for account in legs) or self._locked(legs):
+            return
+        if self._judge(legs, row.conditions) == Status.COMMITTED:
+            self.held[tx] = Held(coordinator, row.at, row.legs)
+            self.whole.prepared(self.own, tx, self._part(legs))
+
+    def _part(self, legs: dict[AccountId, int]) -> Part:
+        after: list[int] = []
+        for account, delta in legs.items():
+            after += (self.versions[account] + (delta != 0), self.balances[account] + delta)
+        return Part(_flat(legs), tuple(after))
+
+    def _decide(self, row: DecideRow, changed: set[AccountId]) -> None:
+        tx = TxId(row.session, row.number)
+        held = self.held.get(tx)
+        if held is None or not held.homes:
+            return
+        del self.held[tx]
+        self.unfinished.add(tx)
+        legs = {home: _flat(_own(held.all_legs, held.homes, home)) for home in held.homes}
+        parts = self.whole.decided(self.own, tx, not row.status, legs)
+        if row.status == Status.COMMITTED:
+            after = self._in_place(held.all_legs, held.homes, {c: part.after for c, part in parts.items()})
+            if row.legs != after:
+                raise ModelError(f"{tx} tells {row.legs}, not {after}")
+            self._commit(held.legs, changed)
+        session = self.sessions.get(row.session)
+        if session is not None and session.takes(row.number):
+            self._end(row.session, session, row.number, Verdict(row.status, self.slot, row.legs))
+
+    def _commit(self, legs: tuple[int, ...], changed: set[AccountId]) -> None:
+        self._move(dict(zip(legs[::2], legs[1::2], strict=True)), changed)
+        self.total += sum(legs[1::2])
+
+    def _decide_part(
+        self, coordinator: ClusterId, tx: TxId, at: Slot, commit: bool, changed: set[AccountId]
+    ) -> None:
+        held = self.held.get(tx)
+        if held is not None and held.coordinator == coordinator:
+            del self.held[tx]
+            self.whole.settled(self.own, tx, commit)
+            if commit:
+                self._commit(held.legs, changed)
+            at = max(at, held.at)
+        if tx not in self._finished and at >= self._below.get(coordinator, 0):
+            self._finished[tx] = (coordinator, at)
+
+    def _pass_below(self, coordinator: ClusterId, at: Slot) -> None:
+        if at > self._below.get(coordinator, 0):
+            self._below[coordinator] = at
+            gone = [tx for tx, (c, number) in self._finished.items() if c == coordinator and number < at]
+            for tx in gone:
+                del self._finished[tx]
+
+    def _in_place(
+        self, legs: tuple[int, ...], homes: tuple[ClusterId, ...], told: dict[ClusterId, tuple[int, ...]]
+    ) -> tuple[int, ...]:
+        """(version, balance) of each leg in its place; (-1, -1) where its cluster told nothing."""
+        rest = {cluster: list(values) for cluster, values in told.items()}
+        flat: list[int] = []
+        for home in homes:
+            values = rest.get(home)
+            flat += (values.pop(0), values.pop(0)) if values else (-1, -1)
+        return tuple(flat)
+
+
+def _own(legs: tuple[int, ...], homes: tuple[ClusterId, ...], cluster: ClusterId) -> dict[AccountId, int]:
+    """Legs that lie in ``cluster``."""
+    pairs = zip(legs[::2], legs[1::2], homes, strict=False)
+    return {account: delta for account, delta, home in pairs if home == cluster}
+
+
+def _flat(legs: dict[AccountId, int]) -> tuple[int, ...]:
+    return tuple([x for pair in legs.items() for x in pair])
+
 
 def _triples(conditions: tuple[int, ...]) -> list[tuple[int, int, int]]:
     return [(conditions[i], conditions[i + 1], conditions[i + 2]) for i in range(0, len(conditions), 3)]
 
 
-def _shape(item: Item) -> bool:
+def _shape(item: Item | CrossItem) -> bool:
     """2–16 legs on distinct accounts that sum to zero, within limits; conditions on accounts among them."""
     if len(item.legs) % 2 or not 2 <= len(item.legs) // 2 <= 16:
         return False

@@ -65,7 +65,8 @@ class SimNode:
         self.life += 1
         recovered, _ = self.disk.recover(bootstrap)
         seed = key_of(self._seed, "life", self.id, self.life)
-        self.replica = Replica(self.id, self._topology, recovered, seed)
+        # The wall clock starts right and drifts; ages of transactions are compared between nodes by it.
+        self.replica = Replica(self.id, self._topology, recovered, seed, -self.clock.offset_us)
         self.wake_us = FAR_US
         self.checker.booted(self.id, self.replica)
 

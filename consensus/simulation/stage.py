@@ -18,6 +18,7 @@ from consensus.simulation.config import topology_of
 from consensus.simulation.disk import Disk
 from consensus.simulation.invariants import Checker
 from consensus.simulation.node import FAR_US, SimNode
+from consensus.simulation.whole import Whole
 from consensus.topology import Limits, Topology
 from consensus.types import NodeId, SessionId
 
@@ -69,10 +70,11 @@ class Stage:
         """Nodes whose process stands still."""
         self._cut: set[tuple[NodeId, NodeId]] = set()
         self._held: set[tuple[NodeId, NodeId]] = set()
+        self.whole = Whole(self.topology)
         self.checkers: dict[int, Checker] = {}
         self.nodes: dict[NodeId, SimNode] = {}
         for cluster in self.topology.clusters:
-            checker = self.checkers[cluster.id] = Checker(self.topology, cluster)
+            checker = self.checkers[cluster.id] = Checker(self.topology, cluster, self.whole)
             for member in cluster.members:
                 disk = Disk(member, member, segment_bytes)
                 node = SimNode(1, member, self.topology, disk, Clock(), checker)

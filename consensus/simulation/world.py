@@ -1,7 +1,7 @@
 """The world of a run: virtual time, nodes, network, clients. One queue of events, nothing happens outside it.
 
 A run is a function of its :class:`Config`. Several clusters may live in one world; each has its own checker
-and clients.
+and clients, and ``whole`` judges what their transactions with each other do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from struct import Struct as Packing
 from typing import Any, Final
 
 from consensus.codec import decode_frame, encode, frame
-from consensus.effects import Disconnected, Input, Receive, ReplyTo, Requests, Wake
+from consensus.effects import Cut, Disconnected, Input, Receive, ReplyTo, Requests, Wake
 from consensus.messages.base import Message
 from consensus.simulation.client import SimClient
 from consensus.simulation.clock import Clock
@@ -26,6 +26,7 @@ from consensus.simulation.invariants import Checker, Violation
 from consensus.simulation.network import QUIET, Network
 from consensus.simulation.node import FAR_US, SimNode
 from consensus.simulation.tight import SESSION_NAMES
+from consensus.simulation.whole import Whole, WholeError
 from consensus.topology import Cluster
 from consensus.types import SESSIONS_MAX, NodeId
 
@@ -44,6 +45,7 @@ class World:
         self.now_us = 0
         self.steps = 0
         self.network = Network(config.seed, config.profile)
+        self.whole = Whole(config.topology)
         self.checkers: dict[int, Checker] = {}
         self.nodes: dict[NodeId, SimNode] = {}
         self.clients: dict[int, SimClient] = {}
@@ -61,11 +63,13 @@ class World:
         self.injector = Injector(self)
         for fault in config.schedule:
             self.push(fault.at_us, self.injector.inject, fault)
+        if config.audit_every_us:
+            self.push(config.audit_every_us, self._audit, 1)
 
     def _build(self, cluster: Cluster) -> None:
         config = self.config
         sessions_max = config.tight.get(SESSION_NAMES[0], SESSIONS_MAX)
-        checker = Checker(config.topology, cluster, config.hash_every, sessions_max)
+        checker = Checker(config.topology, cluster, self.whole, config.hash_every, sessions_max)
         self.checkers[cluster.id] = checker
         for member in cluster.members:
             draws = Draws(config.seed, "clock", member)
@@ -80,7 +84,8 @@ class World:
             self.push(0, self._wake, (node, node.life, 0))
         for _ in range(config.clients):
             number = len(self.clients) + 1
-            client = SimClient(config.seed, number, cluster, config.habits, checker)
+            others = tuple(other for other in config.topology.clusters if other is not cluster)
+            client = SimClient(config.seed, number, cluster, config.habits, checker, others)
             self.clients[number] = client
             self.push(0, self._tick, client)
 
@@ -145,6 +150,10 @@ class World:
         for cluster in self.config.topology.clusters:
             replicas = {m: r for m in cluster.members if (r := self.nodes[m].replica) is not None}
             self.checkers[cluster.id].at_rest(replicas)
+        try:
+            self.whole.at_rest(sum(sum(c.bank.balances.values()) for c in self.checkers.values()))
+        except WholeError as error:
+            raise Violation("money of the whole bank", str(error)) from error
 
     def at_rest(self) -> bool:
         return not self.unrest()
@@ -170,6 +179,9 @@ class World:
                 return f"n{member} is a learner: {replica.learner.reason}"
             if replica.machine.state.slot != checker.chosen_top:
                 return f"n{member} has applied {replica.machine.state.slot} of {checker.chosen_top}"
+            cross = replica.machine.state.cross
+            if cross.prepared or cross.unfinished:
+                return f"n{member} has {len(cross.prepared)} prepared, {len(cross.unfinished)} unfinished"
             if replica.leads:
                 leaders.append(member)
                 if replica.leader is not None and replica.leader.in_flight:
@@ -178,6 +190,16 @@ class World:
             return f"leaders: {leaders}"
         followed = {r.acceptor.leader for m in cluster.members if (r := self.nodes[m].replica) is not None}
         return "" if followed == set(leaders) else f"followed are {sorted(followed)}, leads {leaders}"
+
+    def _audit(self, number: int) -> None:
+        """Begin cut ``number`` at one cluster; the others hear of it from each other."""
+        clusters = self.config.topology.clusters
+        cluster = clusters[number % len(clusters)]
+        for member in cluster.members:
+            replica = self.nodes[member].replica
+            if replica is not None and replica.leads and not replica.frozen:
+                self.step(self.nodes[member], Cut(number))
+        self.push(self.now_us + self.config.audit_every_us, self._audit, number + 1)
 
     @property
     def trace_hash(self) -> str:

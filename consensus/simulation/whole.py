@@ -1,0 +1,133 @@
+"""The whole bank, judged over all clusters: one end per transaction, and money that is always all there.
+
+Each cluster's model (``model.Bank``) tells what its log does with transactions across clusters; nothing here
+looks at a replica. Knows only what atomic commitment promises (Gray and Lamport, *Consensus on Transaction
+Commit*, 2006, 2): no two clusters end a transaction differently, a commit needs every cluster prepared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from consensus.bank.audit import AuditReport, total
+from consensus.topology import Topology
+from consensus.types import AccountId, ClusterId, TxId
+
+
+class WholeError(AssertionError):
+    """Clusters contradict each other."""
+
+
+class Part(NamedTuple):
+    """What a cluster prepared of a transaction: its legs, and (version, balance) of each after a commit."""
+
+    legs: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+class Whole:
+    """What is decided where. ``committed`` and ``aborted`` count decisions of coordinators."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.clusters = frozenset(cluster.id for cluster in topology.clusters)
+        self.money = topology.initial_balance * topology.accounts
+        self.committed = 0
+        self.aborted = 0
+        self.cuts = 0
+        """Audit cuts that every cluster made and that added up."""
+        self.seen_versions: dict[AccountId, int] = {}
+        """Highest version of each account that anybody was told of."""
+        self._decided: dict[TxId, bool] = {}
+        self._given_up: set[TxId] = set()
+        """Ended by a participant although its coordinator never decided: it must never commit."""
+        self._parts: dict[TxId, dict[ClusterId, Part]] = {}
+        self._due: dict[tuple[TxId, ClusterId], int] = {}
+        """Money that a committed transaction has still to move in a participant."""
+        self._reports: dict[int, dict[ClusterId, AuditReport]] = {}
+        self._counted = 0
+        """Number of the last cut that was counted."""
+
+    @property
+    def in_flight(self) -> int:
+        """What committed transactions will still add to balances somewhere, net."""
+        return sum(self._due.values())
+
+    # --- decisions -------------------------------------------------------------------
+
+    def prepared(self, cluster: ClusterId, tx: TxId, part: Part) -> None:
+        self._parts.setdefault(tx, {})[cluster] = part
+
+    def decided(
+        self, own: ClusterId, tx: TxId, commit: bool, legs: dict[ClusterId, tuple[int, ...]]
+    ) -> dict[ClusterId, Part]:
+        """The coordinator decided; ``legs`` has those of every cluster. Returns what each had prepared.
+
+        Raises:
+            WholeError: it was decided otherwise before, or not everybody was prepared.
+        """
+        before = self._decided.setdefault(tx, commit)
+        parts = self._parts.get(tx, {})
+        if before != commit or (commit and tx in self._given_up):
+            raise WholeError(f"{tx} commits and aborts")
+        if not commit:
+            self.aborted += 1
+            return parts
+        self.committed += 1
+        for cluster, wanted in legs.items():
+            held = parts.get(cluster)
+            if held is None:
+                raise WholeError(f"{tx} commits although cluster {cluster} is not prepared")
+            if held.legs != wanted:
+                raise WholeError(f"{tx}: cluster {cluster} prepared {held.legs}, not {wanted}")
+            if cluster != own:
+                self._due[tx, cluster] = sum(wanted[1::2])
+        return parts
+
+    def settled(self, cluster: ClusterId, tx: TxId, commit: bool) -> None:
+        """A participant ends what it had prepared.
+
+        Raises:
+            WholeError: not as its coordinator decided, or a second time.
+        """
+        self._parts[tx].pop(cluster, None)
+        if commit:
+            if not self._decided.get(tx):
+                raise WholeError(f"{tx} commits in cluster {cluster} without a decision of its coordinator")
+            if self._due.pop((tx, cluster), None) is None:
+                raise WholeError(f"{tx} commits twice in cluster {cluster}")
+        elif (tx, cluster) in self._due:
+            raise WholeError(f"{tx} is committed, but aborts in cluster {cluster}")
+        elif tx not in self._decided:
+            self._given_up.add(tx)
+
+    # --- money -----------------------------------------------------------------------
+
+    def cut(self, report: AuditReport) -> None:
+        """A replica's report of an audit cut.
+
+        Raises:
+            WholeError: replicas report different things, or the reports do not add up.
+        """
+        if report.number <= self._counted:
+            return
+        reports = self._reports.setdefault(report.number, {})
+        if reports.setdefault(report.cluster, report) != report:
+            raise WholeError(f"cut {report.number}: two reports of cluster {report.cluster}")
+        if reports.keys() == self.clusters:
+            found, _ = total(reports.values())
+            if found != self.money:
+                raise WholeError(f"cut {report.number} counts {found}, not {self.money}")
+            self.cuts += 1
+            self._counted = report.number
+            self._reports = {number: held for number, held in self._reports.items() if number > report.number}
+
+    def at_rest(self, balances: int) -> None:
+        """Nothing is on its way any more; ``balances``: the money of all clusters.
+
+        Raises:
+            WholeError: something is, or the money is not what it was.
+        """
+        if self._due:
+            raise WholeError(f"committed, but not in every cluster: {sorted(self._due)}")
+        if balances != self.money:
+            raise WholeError(f"the bank holds {balances}, not {self.money}")
