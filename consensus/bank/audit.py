@@ -14,7 +14,9 @@ from collections.abc import Iterable
 import msgspec
 
 from consensus.bank.cross import tx_key
+from consensus.bank.moves import Phase
 from consensus.bank.state import BankState
+from consensus.messages.migration import Step
 from consensus.types import ClusterId, Slot
 
 
@@ -24,6 +26,22 @@ class PreparedPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tx: bytes
     coordinator: ClusterId
     delta: int
+
+
+class LeavingPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A batch of accounts that this cluster has flipped and whose destination may not own it yet."""
+
+    number: int
+    destination: ClusterId
+    accounts: int
+    money: int
+
+
+class ArrivedPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A batch of another cluster that is owned, and counted, here."""
+
+    source: ClusterId
+    number: int
 
 
 class AuditReport(msgspec.Struct, frozen=True):
@@ -37,6 +55,8 @@ class AuditReport(msgspec.Struct, frozen=True):
     prepared: list[PreparedPart]
     committed: list[bytes]
     """Transactions this cluster coordinated and committed, not yet acknowledged by every participant."""
+    leaving: list[LeavingPart] = []
+    arrived: list[ArrivedPart] = []
 
 
 def report(state: BankState, own: ClusterId, number: int) -> AuditReport:
@@ -47,18 +67,33 @@ def report(state: BankState, own: ClusterId, number: int) -> AuditReport:
         for tx, prepared in sorted(cross.prepared.items())
     ]
     committed = [tx_key(tx) for tx, unfinished in sorted(cross.unfinished.items()) if unfinished.commit]
+    leaving = [
+        LeavingPart(n, batch.destination, len(batch.accounts), batch.money)
+        for n, batch in sorted(state.moves.batches.items())
+        if batch.phase == Phase.FLIPPED
+    ]
+    arrived = [
+        ArrivedPart(*batch)
+        for batch, arriving in sorted(state.moves.incoming.items())
+        if arriving.step == Step.ACTIVE
+    ]
     balances = sum([account.balance for account in state.accounts.values()])
-    return AuditReport(number, own, state.slot, len(state.accounts), balances, parts, committed)
+    return AuditReport(
+        number, own, state.slot, len(state.accounts), balances, parts, committed, leaving, arrived
+    )
 
 
 def total(reports: Iterable[AuditReport]) -> tuple[int, int]:
     """(money of the whole bank, money that is on its way) from one report of each cluster, of the same cut.
 
     A prepared transaction's deltas count when its coordinator had committed it at its own cut, and do not
-    when it had not: a commit after that cut reaches nobody before theirs.
+    when it had not: a commit after that cut reaches nobody before theirs. A batch of accounts counts at its
+    destination when that owned it at its cut, else, if the source had flipped it, on its way. The destination
+    remembers a batch until the source is done with it, so that it is never counted twice.
     """
     held = list(reports)
     committed = {(r.cluster, tx) for r in held for tx in r.committed}
+    arrived = {(r.cluster, part.source, part.number) for r in held for part in r.arrived}
     money = 0
     in_flight = 0
     for r in held:
@@ -68,4 +103,8 @@ def total(reports: Iterable[AuditReport]) -> tuple[int, int]:
                 in_flight += abs(part.delta)
             else:
                 money -= part.delta
+        for batch in r.leaving:
+            if (batch.destination, r.cluster, batch.number) not in arrived:
+                money += batch.money
+                in_flight += batch.money
     return money, in_flight

@@ -140,6 +140,11 @@ class CrossState:
 
     # --- the participant's memory --------------------------------------------------------
 
+    def is_over(self, tx: TxId, at: Slot) -> bool:
+        """Whether the attempt numbered ``at``, or a later one, was decided here."""
+        finished = self.finished.get(tx)
+        return finished is not None and finished.at >= at
+
     def remember(self, tx: TxId, finished: FinishedTx) -> None:
         if finished.at < self.finished_below.get(finished.coordinator, 0):
             return
@@ -156,7 +161,10 @@ class CrossState:
         heap = self._by_number.get(coordinator, [])
         while heap and heap[0][0] < at:
             tx = heappop(heap)[1]
-            if self.finished.pop(tx, None) is not None:
+            finished = self.finished.get(tx)
+            # A later attempt may be remembered by now.
+            if finished is not None and finished.at < at:
+                del self.finished[tx]
                 self.touched.add(("finished", tx_key(tx)))
 
     # --- restoring -----------------------------------------------------------------------

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from consensus.bank.audit import AuditReport, report
-from consensus.bank.rules import judge, well_formed
+from consensus.bank.movement import MoveEntry, Movement, MoveResult
+from consensus.bank.rules import first_debited, judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, TwoPhase
@@ -31,7 +32,17 @@ from consensus.messages.entries import (
     Resolve,
     Transact,
 )
-from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, Ballot, ClusterId, SessionId, Slot, TxId
+from consensus.types import (
+    AMOUNT_MAX,
+    BALANCE_MAX,
+    SESSIONS_MAX,
+    AccountId,
+    Ballot,
+    ClusterId,
+    SessionId,
+    Slot,
+    TxId,
+)
 
 HASH_EVERY_SLOTS = 1_000
 HASHES_KEPT = 32
@@ -50,7 +61,7 @@ class Applied(NamedTuple):
     opened: bool
 
 
-Result = Applied | CrossPrepared | PartPrepared | Decided | PartDecided
+Result = Applied | CrossPrepared | PartPrepared | Decided | PartDecided | MoveResult
 """What an entry did, for the leader to act on. Followers ignore it."""
 
 
@@ -60,6 +71,7 @@ class Machine:
     def __init__(self, state: BankState, own: ClusterId) -> None:
         self.state = state
         self.two_phase = TwoPhase(state, own)
+        self.movement = Movement(state, own)
         self.own = own
         self.audits: dict[int, AuditReport] = {}
         """Reports of the last few cuts."""
@@ -143,6 +155,7 @@ class Machine:
                 return paid
         if not well_formed(legs, item.conditions):
             return Outcome(Status.INVALID, slot, index, ballot, ())
+        payer = first_debited(legs)
         state = self.state
         accounts = state.accounts
         held: list[Account] = []
@@ -151,16 +164,18 @@ class Machine:
             if account is None:
                 if 1 <= account_id <= state.accounts_total:
                     return Refusal.WRONG_OWNER
-                return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, ())
+                return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, (), (), payer)
             held.append(account)
+        taken = state.moves.taken
+        if taken and any(account_id in taken for account_id in legs[::2]):
+            return Refusal.MIGRATING
         locks = state.cross.locks
         if locks and any(account_id in locks for account_id in legs[::2]):
             return Refusal.LOCKED
         status = judge(accounts, held, legs, item.conditions)
         if status:
-            return Outcome(
-                status, slot, index, ballot, tuple([x for a in held for x in (a.version, a.balance)])
-            )
+            seen = tuple([x for a in held for x in (a.version, a.balance)])
+            return Outcome(status, slot, index, ballot, seen, (), payer)
         after: list[int] = []
         touched = state.touched_accounts
         captures = state.captures
@@ -173,7 +188,7 @@ class Machine:
                 account.version += 1
                 touched.add(account.id)
             after += (account.version, account.balance)
-        return Outcome(Status.COMMITTED, slot, index, ballot, tuple(after))
+        return Outcome(Status.COMMITTED, slot, index, ballot, tuple(after), (), payer)
 
     def _pay(self, legs: tuple[int, ...], slot: Slot, index: int, ballot: Ballot) -> Outcome | None:
         """The common case of :meth:`_run`, in a third of its time: one account pays another.
@@ -191,6 +206,9 @@ class Machine:
         locks = state.cross.locks
         if locks and (payer_id in locks or payee_id in locks):
             return None
+        taken = state.moves.taken
+        if taken and (payer_id in taken or payee_id in taken):
+            return None
         left = payer.balance + debit
         got = payee.balance + credit
         if left < 0 or got < 0 or left > BALANCE_MAX or got > BALANCE_MAX:
@@ -202,7 +220,10 @@ class Machine:
         touched = state.touched_accounts
         touched.add(payer_id)
         touched.add(payee_id)
-        return Outcome(0, slot, index, ballot, (payer.version, left, payee.version, got))
+        return Outcome(
+            0, slot, index, ballot, (payer.version, left, payee.version, got), (),
+            payer_id if debit < 0 else payee_id,
+        )  # fmt: skip
 
     # --- everything else ---------------------------------------------------
 
@@ -210,10 +231,16 @@ class Machine:
         """Apply any other entry; returns the index after it."""
         if isinstance(entry, CrossPrepare | PartPrepare | Decide | PartDecide | Finish):
             return self._cross(slot, ballot, index, entry, results)
-        if isinstance(entry, OpenSession):
+        if isinstance(entry, MoveEntry):
+            moved = self.movement.apply(slot, entry)
+            if moved is not None:
+                results.append(moved)
+        elif isinstance(entry, OpenSession):
             results.append(self._open(slot, entry.session))
         elif isinstance(entry, Abort):
-            results.append(self._finish(slot, ballot, index, entry.session, [entry.number], entry.reason))
+            results.append(
+                self._finish(slot, ballot, index, entry.session, [entry.number], entry.reason, entry.payer)
+            )
         elif isinstance(entry, Resolve):
             results.append(
                 self._finish(slot, ballot, index, entry.session, entry.numbers, Status.COORDINATOR_TIMEOUT)
@@ -278,7 +305,14 @@ class Machine:
         return Applied(session_id, [], [], [], True)
 
     def _finish(
-        self, slot: Slot, ballot: Ballot, index: int, session_id: SessionId, numbers: list[int], reason: int
+        self,
+        slot: Slot,
+        ballot: Ballot,
+        index: int,
+        session_id: SessionId,
+        numbers: list[int],
+        reason: int,
+        payer: AccountId = 0,
     ) -> Applied:
         """Store ``aborted(reason)`` where no outcome exists; answer with what stands there."""
         session = self.state.sessions.get(session_id)
@@ -297,7 +331,7 @@ class Machine:
                 if not session.takes(number):
                     refused.append((number, Refusal.SESSION_EXPIRED))
                     continue
-                outcome = session.outcomes[number] = Outcome(reason, slot, index, ballot, ())
+                outcome = session.outcomes[number] = Outcome(reason, slot, index, ballot, (), (), payer)
             known.append(number)
             answered.append(outcome)
         return Applied(session_id, known, answered, refused, False)

@@ -55,3 +55,8 @@ def judge(
         if kind == Condition.VERSION_EQUALS and account.version != value:
             return Status.CONDITION_FAILED
     return Status.COMMITTED
+
+
+def first_debited(legs: tuple[int, ...]) -> AccountId:
+    """The account whose owner coordinates and keeps the outcome: of the first debited leg, else the first."""
+    return next((a for a, delta in zip(legs[::2], legs[1::2], strict=True) if delta < 0), legs[0])

@@ -13,6 +13,7 @@ import msgspec
 from consensus.bank.cross import CrossState
 from consensus.bank.crossrows import CROSS_TABLES, cross_keys, cross_row, restore_cross
 from consensus.bank.hashing import LEAF_BITS, StateHash
+from consensus.bank.moves import MOVE_TABLES, MoveState, move_keys, move_row, restore_move
 from consensus.bank.sessions import Session
 from consensus.messages.entries import NewView
 from consensus.messages.rows import TABLES, Row
@@ -61,6 +62,7 @@ class BankState:
         self.audit = 0
         """Number of the last audit cut."""
         self.cross = CrossState()
+        self.moves = MoveState()
         # Changed since the hash was last brought up to date …
         self.touched_accounts: set[AccountId] = set()
         self.touched_sessions: set[SessionId] = set()
@@ -68,7 +70,8 @@ class BankState:
         self.dirty_accounts: set[AccountId] = set()
         self.dirty_sessions: set[SessionId] = set()
         self.dirty_views: list[View] = []
-        self.dirty_cross: set[tuple[str, int | bytes]] = set()
+        self.dirty_rows: set[tuple[str, int | bytes]] = set()
+        """Of the tables about transactions across clusters and about migrations."""
         self.captures: list[StateCapture] = []
         self._hash = StateHash()
 
@@ -106,11 +109,12 @@ class BankState:
             session = self.sessions.get(session_id)
             packed = None if session is None else msgspec.msgpack.encode(_session_row(session))
             self._hash.put(("s", session_id), packed)
-        for table, key in self.cross.touched:
-            row = cross_row(self.cross, table, key)
-            self._hash.put((table, key), None if row is None else msgspec.msgpack.encode(row))
-        self.dirty_cross |= self.cross.touched
-        self.cross.touched.clear()
+        for touched in (self.cross.touched, self.moves.touched):
+            for table, key in touched:
+                row = self._table_row(table, key)
+                self._hash.put((table, key), None if row is None else msgspec.msgpack.encode(row))
+            self.dirty_rows |= touched
+            touched.clear()
         self.dirty_accounts |= self.touched_accounts
         self.dirty_sessions |= self.touched_sessions
         self.touched_accounts.clear()
@@ -122,6 +126,15 @@ class BankState:
         first = leaf << LEAF_BITS
         held = [a for a in map(self.accounts.get, range(first, first + (1 << LEAF_BITS))) if a is not None]
         return b"".join([_ACCOUNT.pack(a.id, a.balance, a.version, a.epoch) for a in held]) or None
+
+    def _table_row(self, table: str, key: int | bytes) -> Row | None:
+        return (
+            cross_row(self.cross, table, key) if table in CROSS_TABLES else move_row(self.moves, table, key)
+        )
+
+    def _table_keys(self) -> Iterator[tuple[str, int | bytes]]:
+        yield from cross_keys(self.cross)
+        yield from move_keys(self.moves)
 
     def _meta(self) -> list[tuple[str, int]]:
         return [(name, getattr(self, name)) for name in META]
@@ -172,14 +185,16 @@ class BankState:
         state.touched_accounts.update(state.accounts)
         state.touched_sessions.update(state.sessions)
         state.cross.index()
-        state.cross.touched.update((table, key) for table, key in cross_keys(state.cross))
+        state.moves.index()
+        state.cross.touched.update(cross_keys(state.cross))
+        state.moves.touched.update(move_keys(state.moves))
         for view in state.views:
             state._hash.put(("v", view.number), msgspec.msgpack.encode(_view_row(view)))
         if state.digest() != named:
             raise StateError(f"the state at slot {state.slot} does not have the hash it was stored with")
         state.dirty_accounts.clear()
         state.dirty_sessions.clear()
-        state.dirty_cross.clear()
+        state.dirty_rows.clear()
         return state
 
 
@@ -201,8 +216,8 @@ class StateCapture:
         for session_id in sessions:
             session = state.sessions.get(session_id)
             self._rows.append(Row("sessions", session_id, None) if session is None else _session_row(session))
-        for table, key in cross_keys(state.cross) if everything else sorted(state.dirty_cross, key=repr):
-            self._rows.append(cross_row(state.cross, table, key) or Row(table, key, None))
+        for table, key in state._table_keys() if everything else sorted(state.dirty_rows, key=repr):
+            self._rows.append(state._table_row(table, key) or Row(table, key, None))
         self._rows.extend(_view_row(view) for view in views)
         if not everything and views:
             oldest = state.views[0].number
@@ -213,7 +228,7 @@ class StateCapture:
             state.dirty_accounts = set()
             state.dirty_sessions = set()
             state.dirty_views = []
-            state.dirty_cross = set()
+            state.dirty_rows = set()
         if self._pending:
             state.captures.append(self)
 
@@ -300,6 +315,10 @@ def _restore_cross(state: BankState, meta: dict[str, object], row: Row) -> None:
     restore_cross(state.cross, row)
 
 
+def _restore_move(state: BankState, meta: dict[str, object], row: Row) -> None:
+    restore_move(state.moves, row)
+
+
 _SQL_KINDS: Final[dict[str, type]] = {"INTEGER": int, "BLOB": bytes, "TEXT": str}
 _KINDS = {
     table: tuple([_SQL_KINDS.get((*column.split(), "")[1], object) for column in columns])
@@ -307,6 +326,7 @@ _KINDS = {
 }
 _RESTORE = {
     **dict.fromkeys(CROSS_TABLES, _restore_cross),
+    **dict.fromkeys(MOVE_TABLES, _restore_move),
     "meta": _restore_meta,
     "accounts": _restore_account,
     "sessions": _restore_session,

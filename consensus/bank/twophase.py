@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from consensus.bank.cross import FinishedTx, Prepared, Unfinished, tx_key
-from consensus.bank.rules import judge, well_formed
+from consensus.bank.rules import first_debited, judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import CrossItem, CrossPrepare, Decide, Finish, PartDecide, PartPrepare
-from consensus.messages.txn import DecisionRow, PrepareRow, TxRow, VoteRow
+from consensus.messages.txn import MOVED, DecisionRow, PrepareRow, TxRow, VoteRow
 from consensus.types import BALLOT_NONE, AccountId, Ballot, ClusterId, SessionId, Slot, TxId
 
 
@@ -41,11 +41,15 @@ class Decided(NamedTuple):
 
 
 class PartDecided(NamedTuple):
-    """Decisions to acknowledge to the coordinator; ``freed`` accounts have no lock any more."""
+    """Decisions to acknowledge to the coordinator; ``freed`` accounts have no lock any more.
+
+    ``stale``: decisions on attempts that were taken back, while a later one is prepared: no effect.
+    """
 
     coordinator: ClusterId
     acks: list[TxRow]
     freed: list[AccountId]
+    stale: list[TxId]
 
 
 class CrossAnswer(NamedTuple):
@@ -84,6 +88,9 @@ class TwoPhase:
                 result.prepared.append(tx)
             elif not session.takes(item.number):
                 answer.refused.append((item.number, Refusal.SESSION_EXPIRED))
+            elif tx in self.state.cross.unfinished:
+                # An attempt was taken back (MOVED): the next one begins when its participants know.
+                answer.refused.append((item.number, Refusal.MIGRATING))
             else:
                 self._cross_item(slot, index, ballot, tx, item, session, answer, result, aborted)
             index += 1
@@ -111,6 +118,9 @@ class TwoPhase:
                 answer.refused.append((item.number, Refusal.WRONG_OWNER))
                 return
             held = found
+            if any(account.id in state.moves.taken for account in held):
+                answer.refused.append((item.number, Refusal.MIGRATING))
+                return
             if len(held) < len(legs) // 2:
                 status = Status.UNKNOWN_ACCOUNT
             elif any(account.id in state.cross.locks for account in held):
@@ -119,7 +129,8 @@ class TwoPhase:
             else:
                 status = judge(state.accounts, held, legs, conditions)
         if status:
-            outcome = Outcome(status, slot, index, ballot, self._seen(item, held))
+            payer = 0 if status == Status.INVALID else first_debited(item.legs)
+            outcome = Outcome(status, slot, index, ballot, self._seen(item, held), (), payer)
             session.outcomes[item.number] = outcome
             answer.numbers.append(item.number)
             answer.outcomes.append(outcome)
@@ -161,14 +172,18 @@ class TwoPhase:
             if prepared is None or not prepared.coordinates:
                 index += 1
                 continue
-            outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts)
             self._settle(prepared, commit=not row.status)
             result.freed.extend(prepared.legs[::2])
             unfinished = Unfinished(prepared.at, not row.status, prepared.participants(self.own))
             cross.decided(tx, unfinished)
             result.decided.append((tx, unfinished))
             session = self.state.sessions.get(row.session)
-            if session is not None and session.takes(row.number):
+            if row.status == MOVED:
+                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
+                answer.refused.append((row.number, Refusal.MIGRATING))
+            elif session is not None and session.takes(row.number):
+                payer = first_debited(prepared.all_legs)
+                outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts, payer)
                 session.outcomes[row.number] = outcome
                 self.state.touch_session(row.session)
                 answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
@@ -200,7 +215,7 @@ class TwoPhase:
                     prepared.at = row.at
                     cross.touched.add(("prepared", tx_key(tx)))
                 result.votes.append(yes(prepared))
-            elif row.at >= below and tx not in cross.finished:
+            elif row.at >= below and not cross.is_over(tx, row.at):
                 self._part_row(slot, index, ballot, entry.coordinator, row, result)
             index += 1
         return result
@@ -216,17 +231,20 @@ class TwoPhase:
     ) -> None:
         state = self.state
         held = self._find(row.legs)
-        if held is None:
-            status: int = Status.PARTICIPANT_UNAVAILABLE
-        elif len(held) < len(row.legs) // 2:
+        taken = state.moves.taken
+        if held is None or (taken and any(account.id in taken for account in held)):
+            result.votes.append(moved(state, row))
+            return
+        status: int = Status.COMMITTED
+        if len(held) < len(row.legs) // 2:
             status = Status.UNKNOWN_ACCOUNT
         elif any(account.id in state.cross.locks for account in held):
             result.locked.append(row)
             return
         else:
             status = judge(state.accounts, held, row.legs, row.conditions)
-        if status or held is None:
-            seen = tuple([x for a in held or () for x in (a.version, a.balance)])
+        if status:
+            seen = tuple([x for a in held for x in (a.version, a.balance)])
             result.votes.append(VoteRow(row.session, row.number, row.at, status, slot, index, ballot, seen))
             return
         after = self._take(held, row.legs)
@@ -240,16 +258,18 @@ class TwoPhase:
         """C or A at a participant. Repeated ones only repeat the acknowledgement."""
         cross = self.state.cross
         cross.pass_below(entry.coordinator, entry.finished_below)
-        result = PartDecided(entry.coordinator, [], [])
+        result = PartDecided(entry.coordinator, [], [], [])
         for row in entry.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
             at = row.at
             if prepared is not None and prepared.coordinator == entry.coordinator:
+                if at < prepared.at:
+                    result.stale.append(tx)
+                    continue
                 self._settle(prepared, row.commit)
                 result.freed.extend(prepared.legs[::2])
-                at = max(at, prepared.at)
-            if tx not in cross.finished:
+            if not cross.is_over(tx, at):
                 cross.remember(tx, FinishedTx(entry.coordinator, at, row.commit))
             result.acks.append(TxRow(row.session, row.number, row.at))
         return result
@@ -307,6 +327,17 @@ def yes(prepared: Prepared) -> VoteRow:
 def no(row: PrepareRow, status: int) -> VoteRow:
     """A vote against ``row`` that no log entry was needed for."""
     return VoteRow(row.session, row.number, row.at, status, 0, 0, BALLOT_NONE, ())
+
+
+def moved(state: BankState, row: PrepareRow) -> VoteRow:
+    """The vote where an account is on its way, or gone: ``legs`` are triples account, cluster, epoch."""
+    forwards = state.moves.forwards
+    hints: list[int] = []
+    for account in row.legs[::2]:
+        forward = forwards.get(account)
+        if forward is not None:
+            hints += (account, forward.cluster, forward.epoch)
+    return VoteRow(row.session, row.number, row.at, MOVED, 0, 0, BALLOT_NONE, tuple(hints))
 
 
 def decision_row(tx: TxId, unfinished: Unfinished) -> DecisionRow:

@@ -49,6 +49,22 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "committed INTEGER NOT NULL",
     ),
     "finished_below": ("coordinator INTEGER PRIMARY KEY", "at INTEGER NOT NULL"),
+    "batches": (
+        "number INTEGER PRIMARY KEY",
+        "destination INTEGER NOT NULL",
+        "phase INTEGER NOT NULL",
+        "slot INTEGER NOT NULL",
+        "money INTEGER NOT NULL",
+        "accounts BLOB NOT NULL",
+    ),
+    "parts": ("part BLOB PRIMARY KEY", "number INTEGER NOT NULL", "taken BLOB NOT NULL"),
+    "incoming": ("batch BLOB PRIMARY KEY", "step INTEGER NOT NULL", "accounts BLOB NOT NULL"),
+    "moves_below": ("source INTEGER PRIMARY KEY", "number INTEGER NOT NULL"),
+    "forwards": (
+        "account INTEGER PRIMARY KEY",
+        "cluster INTEGER NOT NULL",
+        "epoch INTEGER NOT NULL",
+    ),
     "views": (
         "number INTEGER PRIMARY KEY",
         "slot INTEGER NOT NULL",

@@ -16,6 +16,7 @@ from consensus.bank.twophase import decision_row, part_rows
 from consensus.messages.client import Status
 from consensus.messages.entries import CrossItem, DecideRow
 from consensus.messages.txn import (
+    MOVED,
     DecisionRow,
     PrepareRow,
     TxAck,
@@ -256,7 +257,7 @@ def _legs(open_: OpenTx) -> tuple[int, ...]:
     """Version and balance of every leg, in order; (-1, -1) where no vote told them."""
     prepared = open_.prepared
     assert prepared is not None
-    told = {cluster: pairs(vote.legs) for cluster, vote in open_.votes.items()}
+    told = {cluster: pairs(vote.legs) for cluster, vote in open_.votes.items() if vote.status != MOVED}
     told[prepared.coordinator] = pairs(prepared.after)
     flat: list[int] = []
     for home in prepared.homes:

@@ -13,6 +13,7 @@ from consensus.bank.state import BankState
 from consensus.bank.twophase import PartDecided, PartPrepared, no, yes
 from consensus.messages.client import Status
 from consensus.messages.txn import (
+    MOVED,
     DecisionRow,
     PrepareRow,
     TxAck,
@@ -87,7 +88,10 @@ class Participant:
                     self._proposed[tx] = row.at
                     self._queue.add_part(message.coordinator, row, self._ctx.now_us)
             elif (
-                row.at < below or tx in cross.finished or tx in self._proposed or tx in self._waiting.waiting
+                row.at < below
+                or cross.is_over(tx, row.at)
+                or self._proposed.get(tx, 0) >= row.at
+                or tx in self._waiting.waiting
             ):
                 continue
             else:
@@ -160,7 +164,11 @@ class Participant:
         prepared = self._state().cross.prepared.get(tx)
         if prepared is not None:
             self._ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=list(prepared.legs[::2]))
-        why = {"why": Status(vote.status).name.lower()} if vote.status else {}
+        why = (
+            {"why": "moved" if vote.status == MOVED else Status(vote.status).name.lower()}
+            if vote.status
+            else {}
+        )
         self._ctx.event("tx.vote", tx=str(tx), s=vote.slot, yes=not vote.status, **why)
 
     # --- decisions -------------------------------------------------------------------
@@ -197,6 +205,7 @@ class Participant:
             self._deciding.discard(tx)
             self._proposed.pop(tx, None)
             self._doubts.pop(tx, None)
+        self._deciding.difference_update(result.stale)
         self._acks.setdefault(result.coordinator, []).extend(result.acks)
 
     # --- time, beginnings, ends --------------------------------------------------------

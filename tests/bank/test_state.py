@@ -16,12 +16,17 @@ from consensus.messages.entries import (
     DecideRow,
     EvictSessions,
     Finish,
+    MoveFlip,
+    MoveInstall,
+    MovePrepare,
+    MoveReserve,
     NewView,
     OpenSession,
     PartDecide,
     PartPrepare,
     ViewSlot,
 )
+from consensus.messages.migration import MovedAccount
 from consensus.messages.rows import TABLES, Row, decode_rows, encode_rows
 from consensus.messages.txn import DecisionRow, PrepareRow, TxRow
 from consensus.types import Ballot
@@ -39,6 +44,10 @@ def busy_machine() -> Machine:
     apply(machine, Decide([DecideRow(ALICE, 2, Status.COMMITTED)]))
     apply(machine, PartPrepare(2, 4, [PrepareRow(BOB, 7, 9, 1, (7, 5, 8, 0))]))
     apply(machine, PartDecide(3, 2, [DecisionRow(BOB, 8, 6, False)]))
+    apply(machine, MovePrepare(b"p" * 16, 0, 3, (9,)), MoveFlip(1))
+    apply(machine, MovePrepare(b"p" * 16, 1, 3, (10,)))
+    apply(machine, MoveReserve(2, 4, 3))
+    apply(machine, MoveInstall(2, 4, [MovedAccount(19, 100, 0, 0)], []))
     return machine
 
 

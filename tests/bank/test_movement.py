@@ -1,0 +1,417 @@
+"""Entries 13 to 20: batches of accounts that move. Cluster 1 is the source, cluster 2 the destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from consensus.bank.audit import AuditReport, report, total
+from consensus.bank.machine import Applied, Machine
+from consensus.bank.movement import Arrived, Left, Taken, contents
+from consensus.bank.moves import PARTS_KEPT, PartAnswer, Phase
+from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, part_rows
+from consensus.messages.client import Refusal, Status
+from consensus.messages.entries import (
+    CrossItem,
+    Decide,
+    DecideRow,
+    Entry,
+    Finish,
+    MoveActivate,
+    MoveDrop,
+    MoveFinish,
+    MoveFlip,
+    MoveInstall,
+    MovePrepare,
+    MoveReserve,
+    MoveRollback,
+    OpenSession,
+    PartDecide,
+    PartPrepare,
+)
+from consensus.messages.migration import Step
+from consensus.messages.txn import MOVED, DecisionRow, PrepareRow, TxRow
+from consensus.types import TxId
+from tests.bank.batches import (
+    ALICE,
+    BALANCE,
+    BOB,
+    NOBODY,
+    applied,
+    apply,
+    copy_of,
+    cross,
+    machine_of,
+    pay,
+    run,
+    transact,
+)
+
+PLAN = b"p" * 16
+
+
+def prepare(accounts: Iterable[int], part: int = 0, destination: int = 2) -> MovePrepare:
+    return MovePrepare(PLAN, part, destination, tuple(accounts))
+
+
+def install(source: Machine, number: int = 1) -> MoveInstall:
+    return MoveInstall(source.own, number, *contents(source.state, number))
+
+
+def effectless(machine: Machine, entry: Entry) -> None:
+    """Applied once more, the entry changes nothing but the slot."""
+    before = machine.state.digest()
+    copy = copy_of(machine)
+    apply(copy, entry)
+    copy.state.slot = machine.state.slot
+    assert copy.state.digest() == before, entry
+
+
+def move(source: Machine, destination: Machine, accounts: Iterable[int], part: int = 0) -> int:
+    """A whole migration; returns the batch's number."""
+    (taken,) = apply(source, prepare(accounts, part, destination.own))
+    assert isinstance(taken, Taken)
+    number = taken.answer.number
+    apply(destination, MoveReserve(source.own, number, source.state.moves.below))
+    apply(destination, install(source, number))
+    apply(source, MoveFlip(number))
+    apply(destination, MoveActivate(source.own, number, source.state.moves.below))
+    apply(source, MoveFinish([number]))
+    return number
+
+
+def pair() -> tuple[Machine, Machine]:
+    return machine_of(1), machine_of(2)
+
+
+# --- the way of a batch ------------------------------------------------------------------
+
+
+def test_a_batch_takes_what_is_owned_and_free() -> None:
+    source = machine_of(1)
+    apply(source, cross(0, pay(3, 13, 5)))
+    (taken,) = apply(source, prepare([5, 3, 4, 99, 5]))
+    assert taken == Taken(PLAN, 0, PartAnswer(1, (4, 5))), "3 is locked, 99 lives elsewhere"
+    (again,) = apply(source, prepare([4, 6], part=1))
+    assert again == Taken(PLAN, 1, PartAnswer(2, (6,))), "4 is in the first batch"
+    (nothing,) = apply(source, prepare([4], part=2))
+    assert nothing == Taken(PLAN, 2, PartAnswer(3, ()))
+    assert source.state.moves.batches.keys() == {1, 2}
+    (home,) = apply(source, prepare([7], part=3, destination=1))
+    assert isinstance(home, Taken) and home.answer.taken == (), "from a cluster to itself"
+
+
+def test_a_repeated_part_of_a_plan_is_answered() -> None:
+    source, destination = pair()
+    (first,) = apply(source, prepare([1, 2]))
+    (again,) = apply(source, prepare([7, 8]))
+    assert again == first and source.state.moves.taken == {1: 1, 2: 1}
+    apply(destination, MoveReserve(1, 1, 1), install(source))
+    apply(source, MoveFlip(1), MoveFinish([1]))
+    (late,) = apply(source, prepare([1, 2]))
+    assert late == first and not source.state.moves.taken
+
+
+def test_parts_are_remembered_up_to_a_bound_in_the_order_of_their_numbers() -> None:
+    source = machine_of(1)
+    apply(source, *[prepare([], part=part) for part in reversed(range(PARTS_KEPT))])
+    copy = copy_of(source)
+    for machine in (source, copy):
+        apply(machine, prepare([], part=PARTS_KEPT))
+        assert (PLAN, PARTS_KEPT - 1) not in machine.state.moves.parts, "the first of them is forgotten"
+        assert (PLAN, 0) in machine.state.moves.parts
+    assert source.state.digest() == copy.state.digest()
+
+
+def test_taken_accounts_refuse_transactions() -> None:
+    source = machine_of(1)
+    apply(source, prepare([1, 2]))
+    for legs in (pay(1, 3, 5), pay(3, 1, 5), (3, -5, 4, 3, 2, 2)):
+        assert applied(source, transact(0, legs)).refused == [(0, Refusal.MIGRATING)]
+    refused = applied(source, cross(0, pay(1, 11, 5)))
+    assert refused.refused == [(0, Refusal.MIGRATING)]
+    assert not source.state.sessions[ALICE].outcomes
+    run(source, 0, pay(3, 4, 5))
+
+
+def test_the_accounts_change_owner_with_balance_version_and_epoch() -> None:
+    source, destination = pair()
+    run(source, 0, pay(1, 2, 30))
+    run(source, 1, pay(1, 2, 5))
+    apply(source, prepare([1, 2]))
+    assert apply(destination, MoveReserve(1, 1, 1)) == [Arrived(1, 1, Step.RESERVED, ())]
+    assert apply(destination, install(source)) == [Arrived(1, 1, Step.INSTALLED, ())]
+    assert 1 in source.state.accounts and 1 not in destination.state.accounts
+    assert apply(source, MoveFlip(1)) == [Left(1, Phase.FLIPPED, (1, 2))]
+    assert 1 not in source.state.accounts and 1 not in destination.state.accounts
+    assert apply(destination, MoveActivate(1, 1, 1)) == [Arrived(1, 1, Step.ACTIVE, (1, 2))]
+    held = [destination.state.accounts[account] for account in (1, 2)]
+    assert [(a.balance, a.version, a.epoch) for a in held] == [(65, 2, 1), (135, 2, 1)]
+    assert (source.state.epoch, destination.state.epoch) == (1, 1)
+    assert applied(source, transact(2, pay(1, 3, 1))).refused == [(2, Refusal.WRONG_OWNER)]
+    assert run(destination, 2, pay(1, 2, 1)).legs == (3, 64, 3, 136)
+
+
+def test_an_account_goes_and_comes_back() -> None:
+    source, destination = pair()
+    move(source, destination, [1])
+    assert source.state.moves.forwards[1].cluster == 2
+    move(destination, source, [1])
+    assert 1 not in source.state.moves.forwards, "it is here"
+    assert destination.state.moves.forwards[1].cluster == 1
+    assert (source.state.accounts[1].epoch, source.state.epoch) == (2, 2)
+
+
+def test_a_rolled_back_batch_stays() -> None:
+    source, destination = pair()
+    apply(source, prepare([1]))
+    apply(destination, MoveReserve(1, 1, 1), install(source))
+    assert apply(source, MoveRollback(1)) == [Left(1, Phase.ROLLED_BACK, (1,))]
+    assert apply(destination, MoveDrop(1, 1, 1)) == [Arrived(1, 1, Step.DROPPED, ())]
+    run(source, 0, pay(1, 2, 5))
+    assert 1 not in destination.state.accounts
+    for machine in (source, destination):
+        machine.state.digest()
+    effectless(source, MoveFlip(1))
+    for late in (MoveReserve(1, 1, 1), MoveActivate(1, 1, 1)):
+        assert apply(destination, late) == [Arrived(1, 1, Step.DROPPED, ())]
+    apply(source, MoveFinish([1]))
+    assert not source.state.moves.batches and source.state.moves.below == 2
+
+
+def test_the_first_of_flip_and_rollback_counts() -> None:
+    source = machine_of(1)
+    apply(source, prepare([1]))
+    apply(source, MoveFlip(1))
+    assert apply(source, MoveRollback(1)) == []
+    assert 1 not in source.state.accounts
+
+
+def test_a_drop_before_the_reserve_keeps_the_batch_from_coming_to_life() -> None:
+    source, destination = pair()
+    apply(source, prepare([1]))
+    late = install(source)
+    apply(destination, MoveDrop(1, 1, 1))
+    assert apply(destination, MoveReserve(1, 1, 1), late) == [Arrived(1, 1, Step.DROPPED, ())] * 2
+
+
+def test_nothing_is_installed_without_a_reserve() -> None:
+    source, destination = pair()
+    apply(source, prepare([1]))
+    assert apply(destination, install(source)) == [Arrived(1, 1, Step.UNKNOWN, ())]
+    assert apply(destination, MoveActivate(1, 1, 1)) == [Arrived(1, 1, Step.UNKNOWN, ())]
+    assert 1 not in destination.state.accounts
+
+
+def test_late_copies_after_the_end_do_nothing() -> None:
+    source, destination = pair()
+    apply(source, prepare([1]))
+    late = install(source)
+    apply(destination, MoveReserve(1, 1, 1), late)
+    apply(source, MoveFlip(1))
+    apply(destination, MoveActivate(1, 1, 1))
+    apply(source, MoveFinish([1]))
+    move(source, destination, [2], part=1)
+    assert destination.state.moves.incoming.keys() == {(1, 2)}, "the first batch is forgotten"
+    for entry in (MoveReserve(1, 1, 1), late, MoveActivate(1, 1, 1), MoveDrop(1, 1, 1)):
+        effectless(destination, entry)
+
+
+def test_repeated_entries_have_no_effect() -> None:
+    source, destination = pair()
+    run(source, 0, pay(1, 2, 30))
+    steps: list[tuple[Machine, Entry]] = [(source, prepare([1, 2])), (destination, MoveReserve(1, 1, 1))]
+    for machine, entry in steps:
+        apply(machine, entry)
+        effectless(machine, entry)
+    steps = [
+        (destination, install(source)),
+        (source, MoveFlip(1)),
+        (destination, MoveActivate(1, 1, 1)),
+        (source, MoveFinish([1])),
+    ]
+    for machine, entry in steps:
+        apply(machine, entry)
+        effectless(machine, entry)
+        assert copy_of(machine).state.digest() == machine.state.digest()
+
+
+# --- outcomes move with the payer ------------------------------------------------------------
+
+
+def test_a_retry_finds_its_outcome_at_the_new_owner() -> None:
+    source = machine_of(1)
+    destination = machine_of(2, sessions=(BOB,))
+    paid = run(source, 0, pay(1, 2, 30))
+    poor = run(source, 1, pay(1, 2, 3_000))
+    kept = run(source, 2, pay(3, 1, 7))
+    move(source, destination, [1])
+    apply(destination, OpenSession(ALICE))
+    for number, outcome in ((0, paid), (1, poor)):
+        answer = applied(destination, transact(number, pay(1, 11, 30)))
+        assert (answer.numbers, answer.outcomes) == ([number], [outcome])
+    assert destination.state.accounts[1].balance == BALANCE - 30 + 7
+    assert 2 not in destination.state.sessions[ALICE].outcomes, "3 paid, and stayed"
+    assert source.state.sessions[ALICE].outcomes[2] == kept
+
+
+def test_what_the_client_has_settled_stays_settled() -> None:
+    source = machine_of(1)
+    destination = machine_of(2, sessions=())
+    for number in range(4):
+        run(source, number, pay(1, 2, 1))
+    source.state.sessions[ALICE].settle(3)
+    source.state.touch_session(ALICE)
+    move(source, destination, [1])
+    session = destination.state.sessions[ALICE]
+    assert (session.settled_below, session.outcomes.keys()) == (3, {3})
+    assert applied(destination, transact(2, pay(1, 11, 1))).refused == [(2, Refusal.SESSION_EXPIRED)]
+
+
+def test_an_outcome_known_at_the_destination_is_never_replaced() -> None:
+    source, destination = pair()
+    run(source, 0, pay(1, 2, 1))
+    there = run(destination, 0, pay(11, 12, 1))
+    move(source, destination, [1])
+    assert destination.state.sessions[ALICE].outcomes[0] == there
+
+
+def test_the_coordinators_outcome_moves_too() -> None:
+    source, destination = pair()
+    apply(source, cross(0, pay(1, 21, 30)))
+    apply(source, Decide([DecideRow(ALICE, 0, Status.COMMITTED, (1, 70, 1, 130))]))
+    move(source, destination, [1])
+    assert destination.state.sessions[ALICE].outcomes[0].status == Status.COMMITTED
+
+
+# --- transactions that meet a moving account elsewhere -------------------------------------------
+
+
+def vote_of(machine: Machine, row: PrepareRow) -> int:
+    (result,) = apply(machine, PartPrepare(3, 0, [row]))
+    assert isinstance(result, PartPrepared)
+    return result.votes[0].status
+
+
+def test_a_participant_says_moved_while_the_account_is_on_its_way_and_where_it_went() -> None:
+    source, destination = pair()
+    row = PrepareRow(NOBODY, 0, 9, 5, (1, 10))
+    apply(source, prepare([1]))
+    assert vote_of(source, row) == MOVED
+    apply(destination, MoveReserve(1, 1, 1), install(source))
+    apply(source, MoveFlip(1))
+    (result,) = apply(source, PartPrepare(3, 0, [row]))
+    assert isinstance(result, PartPrepared)
+    assert (result.votes[0].status, result.votes[0].legs) == (MOVED, (1, 2, 1))
+    assert not source.state.cross.prepared
+
+
+def test_an_attempt_is_taken_back_and_the_next_one_commits() -> None:
+    """Cluster 1 pays 11 and 21; 11 has gone from 2 to 3 and cluster 1 does not know it yet."""
+    coordinator, old, new = machine_of(1), machine_of(2), machine_of(3)
+    move(old, new, [11])
+    tx = TxId(ALICE, 0)
+    legs = (1, -30, 11, 10, 21, 20)
+    first = cross(0, legs)
+    apply(coordinator, first)
+    rows = part_rows(ALICE, first.items[0], 2, 1)
+    (told,) = apply(old, PartPrepare(1, 0, [rows[2]]))
+    assert isinstance(told, PartPrepared) and told.votes[0].status == MOVED
+    apply(new, PartPrepare(1, 0, [rows[3]]))
+    assert tx in new.state.cross.prepared
+    answer, decided = apply(coordinator, Decide([DecideRow(ALICE, 0, MOVED)]))
+    assert isinstance(answer, Applied) and answer.refused == [(0, Refusal.MIGRATING)]
+    assert isinstance(decided, Decided) and not decided.decided[0][1].commit
+    assert coordinator.state.accounts[1].balance == BALANCE
+    assert not coordinator.state.sessions[ALICE].outcomes, "nothing is stored"
+
+    again = cross(0, legs, homes=(1, 3, 3))
+    assert applied(coordinator, again).refused == [(0, Refusal.MIGRATING)], "its participants do not know yet"
+    taken_back = DecisionRow(ALICE, 0, 2, False)
+    apply(new, PartDecide(1, 0, [taken_back]))
+    apply(old, PartDecide(1, 0, [taken_back]))
+    assert new.state.accounts[21].balance == BALANCE
+    apply(coordinator, Finish([TxRow(ALICE, 0, 2)]))
+
+    apply(coordinator, again)
+    at = coordinator.state.slot
+    row = part_rows(ALICE, again.items[0], at, 1)[3]
+    assert apply(new, PartPrepare(1, 0, [rows[3]]))[0] == PartPrepared(1, [], []), "a late copy of the first"
+    (yes,) = apply(new, PartPrepare(1, 0, [row]))
+    assert isinstance(yes, PartPrepared) and yes.votes[0].status == Status.COMMITTED
+    assert apply(new, PartDecide(1, 0, [taken_back])) == [PartDecided(1, [], [], [tx])], "and of its decision"
+    assert tx in new.state.cross.prepared
+    apply(coordinator, Decide([DecideRow(ALICE, 0, Status.COMMITTED)]))
+    apply(new, PartDecide(1, 0, [DecisionRow(ALICE, 0, at, True)]))
+    assert [new.state.accounts[account].balance for account in (11, 21)] == [110, 120]
+    assert coordinator.state.accounts[1].balance == 70
+
+
+def test_a_finished_attempt_is_forgotten_by_its_own_number() -> None:
+    machine = machine_of(2)
+    legs = (11, 10)
+    for at in (5, 9):
+        apply(machine, PartPrepare(1, 0, [PrepareRow(ALICE, 0, at, 5, legs)]))
+        apply(machine, PartDecide(1, 0, [DecisionRow(ALICE, 0, at, False)]))
+    apply(machine, PartDecide(1, 7, []))
+    assert machine.state.cross.is_over(TxId(ALICE, 0), 9), "the later attempt is not passed yet"
+    apply(machine, PartDecide(1, 10, []))
+    assert not machine.state.cross.finished
+
+
+# --- money ---------------------------------------------------------------------------------------
+
+
+def reports(machines: Iterable[Machine], number: int) -> list[AuditReport]:
+    return [report(machine.state, machine.own, number) for machine in machines]
+
+
+def test_the_total_is_constant_at_every_step() -> None:
+    machines = [machine_of(cluster) for cluster in (1, 2, 3)]
+    source, destination, _ = machines
+    whole = 30 * BALANCE
+    run(source, 0, pay(1, 2, 30))
+    apply(source, prepare([1, 2]))
+    steps: list[tuple[Machine, Entry]] = [
+        (destination, MoveReserve(1, 1, 1)),
+        (destination, install(source)),
+        (source, MoveFlip(1)),
+        (destination, MoveActivate(1, 1, 1)),
+        (source, MoveFinish([1])),
+    ]
+    for machine, entry in steps:
+        assert total(reports(machines, 1))[0] == whole
+        apply(machine, entry)
+        money, in_flight = total(reports(machines, 1))
+        assert (money, in_flight) == (whole, 200 if isinstance(entry, MoveFlip) else 0), entry
+
+
+@pytest.mark.parametrize("cut_after", range(4))
+def test_a_cut_across_the_flip_counts_the_batch_once(cut_after: int) -> None:
+    """The source cuts after its flip, the destination anywhere up to the message that says it is over."""
+    source, destination = pair()
+    apply(source, prepare([1]))
+    steps: list[Entry] = [MoveReserve(1, 1, 1), install(source), MoveActivate(1, 1, 1)]
+    apply(source, MoveFlip(1))
+    early = report(source.state, 1, 1)
+    for entry in steps[:cut_after]:
+        apply(destination, entry)
+    assert total([early, report(destination.state, 2, 1)])[0] == 20 * BALANCE
+
+
+def test_cross_prepared_is_not_taken() -> None:
+    source = machine_of(1)
+    (_, prepared) = apply(source, cross(0, pay(1, 11, 5)))
+    assert isinstance(prepared, CrossPrepared)
+    (taken,) = apply(source, prepare([1]))
+    assert isinstance(taken, Taken) and taken.answer.taken == ()
+
+
+def test_item_kinds_stay_what_they_were() -> None:
+    """A transaction with homes that are wrong for another reason is invalid, not moved."""
+    machine = machine_of(1)
+    item = CrossItem(0, 5, pay(1, 11, 5), (1,), ())
+    entry = cross(0, pay(1, 11, 5))
+    (answer, _, _) = apply(machine, type(entry)(ALICE, 0, [item]))
+    assert isinstance(answer, Applied) and answer.outcomes[0].status == Status.INVALID
