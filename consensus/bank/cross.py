@@ -141,9 +141,12 @@ class CrossState:
     # --- the participant's memory --------------------------------------------------------
 
     def is_over(self, tx: TxId, at: Slot) -> bool:
-        """Whether the attempt numbered ``at``, or a later one, was decided here."""
+        """Whether the attempt numbered ``at``, or a later one, was decided here, or an earlier one committed.
+
+        After a commit there is no further attempt, whatever number a deposed leader gave to its copy.
+        """
         finished = self.finished.get(tx)
-        return finished is not None and finished.at >= at
+        return finished is not None and (finished.commit or finished.at >= at)
 
     def remember(self, tx: TxId, finished: FinishedTx) -> None:
         if finished.at < self.finished_below.get(finished.coordinator, 0):

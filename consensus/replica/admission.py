@@ -85,6 +85,7 @@ class Admission:
         outcomes = session.outcomes if session is not None else {}
         below = max(message.settled_below, session.settled_below if session is not None else 0)
         accounts = state.accounts
+        prepared = state.cross.prepared
         unlocked = self.waiting.idle()
         for item in message.items:
             number = item.number
@@ -95,6 +96,9 @@ class Admission:
             elif not below <= number < below + OPEN_NUMBERS_MAX:
                 reason = Refusal.SESSION_EXPIRED if number < below else Refusal.OVERLOADED
                 refused.setdefault(reason, []).append(number)
+            elif prepared and (held := prepared.get(TxId(message.session, number))) and held.coordinates:
+                # Prepared by an earlier leader: its decision is the answer, no entry of ours.
+                open_numbers.add(number)
             elif unlocked and fits(item) and accounts.keys() >= set(item.legs[::2]):
                 open_numbers.add(number)
                 fresh.append(item)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from consensus.messages.entries import Resolve
 from consensus.messages.paxos import (
     Accept,
     Accepted,
@@ -26,17 +25,15 @@ from consensus.messages.paxos import (
     StateRequest,
 )
 from consensus.messages.txn import (
-    DecisionRow,
     TxAck,
     TxDecision,
     TxnMessage,
     TxPending,
     TxPrepare,
     TxResolve,
-    TxRow,
     TxVote,
 )
-from consensus.types import Ballot, ClusterId, NodeId, Slot, TxId
+from consensus.types import Ballot, ClusterId, NodeId, Slot
 
 if TYPE_CHECKING:
     from consensus.replica.door import Replica
@@ -274,32 +271,6 @@ class CrossDispatch:
             self._r.groups.heard(message.coordinator, sender)
 
     def on_resolve(self, sender: NodeId, message: TxResolve) -> None:
-        """A participant in doubt: what the log says, or, when it says nothing, an abort through the log."""
-        r = self._r
-        if not self._mine(sender, message.participant, message):
-            return
-        state = r.machine.state
-        decisions: list[DecisionRow] = []
-        pending: list[TxRow] = []
-        for row in message.rows:
-            tx = TxId(row.session, row.number)
-            session = state.sessions.get(row.session)
-            unfinished = state.cross.unfinished.get(tx)
-            if unfinished is not None:
-                decisions.append(DecisionRow(row.session, row.number, row.at, unfinished.commit))
-            elif tx in state.cross.prepared or r.admission.pending(tx):
-                pending.append(row)
-            elif session is not None and (outcome := session.outcomes.get(row.number)) is not None:
-                decisions.append(DecisionRow(row.session, row.number, row.at, not outcome.status))
-            elif session is not None and session.takes(row.number):
-                r.queue.add_control(Resolve(row.session, [row.number]))
-                pending.append(row)
-            else:
-                # Its session or number can never run again, and a commit would still be among the unfinished.
-                decisions.append(DecisionRow(row.session, row.number, row.at, False))
-        own = r.ctx.cluster.id
-        below = state.cross.own_finished_below(state.slot + 1)
-        if decisions:
-            r.groups.send(message.participant, TxDecision(own, below, decisions, state.audit))
-        if pending:
-            r.groups.send(message.participant, TxPending(own, pending, state.audit))
+        """A participant in doubt."""
+        if self._mine(sender, message.participant, message):
+            self._r.doubts.on_resolve(message)

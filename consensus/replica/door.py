@@ -44,6 +44,7 @@ from consensus.replica.recovery import rebuild
 from consensus.replica.transfer import Transfer
 from consensus.topology import Topology
 from consensus.txn.coordinator import Coordinator
+from consensus.txn.doubts import Doubts
 from consensus.txn.groups import Groups
 from consensus.txn.participant import Participant, PartWait
 from consensus.txn.queue import ProposalQueue
@@ -86,6 +87,13 @@ class Replica:
         self.groups = Groups(self.ctx)
         self.coordinator = Coordinator(
             self.ctx, self.groups, lambda: self.machine.state, self._decide, self.queue.add_finish
+        )
+        self.doubts = Doubts(
+            self.ctx,
+            self.groups,
+            lambda: self.machine.state,
+            self.admission.pending,
+            self.queue.add_control,
         )
         self.participant = Participant(
             self.ctx, self.groups, lambda: self.machine.state, self.waiting, self.queue
@@ -313,6 +321,7 @@ class Replica:
         hint = self.acceptor.leader
         self.admission.clear(hint)
         self.coordinator.clear()
+        self.doubts.clear()
         self.participant.clear()
         self.reads.clear(hint)
         early, self._early = self._early, []

@@ -33,6 +33,8 @@ class Results:
             if type(result) is Applied:
                 items = _items(batch, result.session) if result.refused else None
                 r.admission.answer(r.machine.state, result, items)
+                if r.doubts.asked:
+                    r.doubts.on_resolved(result.session, [*result.numbers, *[n for n, _ in result.refused]])
             elif isinstance(result, CrossPrepared):
                 for tx in result.prepared:
                     r.coordinator.on_prepared(tx)

@@ -31,7 +31,7 @@ from consensus.messages.entries import (
     Resolve,
     Transact,
 )
-from consensus.messages.txn import PrepareRow
+from consensus.messages.txn import MOVED, PrepareRow
 from consensus.simulation.whole import Part, Whole, WholeError
 from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, AccountId, ClusterId, SessionId, Slot, TxId
 
@@ -115,7 +115,7 @@ class Bank:
         self.held: Snapshot = {}
         self.unfinished: set[TxId] = set()
         self.audit = 0
-        self._finished: dict[TxId, tuple[ClusterId, Slot]] = {}
+        self._finished: dict[TxId, tuple[ClusterId, Slot, bool]] = {}
         self._below: dict[ClusterId, Slot] = {}
         self._snapshots: list[tuple[Slot, Snapshot]] = [(0, {})]
 
@@ -279,6 +279,8 @@ class Bank:
     def _prepare(self, tx: TxId, session: ModelSession, item: CrossItem) -> None:
         if item.number in session.verdicts or tx in self.held or not session.takes(item.number):
             return
+        if tx in self.unfinished:
+            return
         own = _own(item.legs, item.homes, self.own)
         status = Status.INVALID
         seen: tuple[int, ...] = ()
@@ -308,7 +310,7 @@ class Bank:
             if held.coordinator == coordinator and row.at > held.at:
                 self.held[tx] = held._replace(at=row.at)
             return
-        if row.at < self._below.get(coordinator, 0) or tx in self._finished:
+        if row.at < self._below.get(coordinator, 0) or self._is_over(tx, row.at):
             return
         legs = dict(zip(row.legs[::2], row.legs[1::2], strict=True))
         if any(account not in self.balances for account in legs) or self._locked(legs):
@@ -331,12 +333,20 @@ class Bank:
         del self.held[tx]
         self.unfinished.add(tx)
         legs = {home: _flat(_own(held.all_legs, held.homes, home)) for home in held.homes}
+        if row.status == MOVED:
+            self.whole.taken_back(tx)
+            return
         parts = self.whole.decided(self.own, tx, not row.status, legs)
         if row.status == Status.COMMITTED:
             after = self._in_place(held.all_legs, held.homes, {c: part.after for c, part in parts.items()})
             if row.legs != after:
                 raise ModelError(f"{tx} tells {row.legs}, not {after}")
             self._commit(held.legs, changed)
+        else:
+            own = _own(held.all_legs, held.homes, self.own)
+            told = zip(held.homes, _twos(row.legs), strict=True)
+            if [pair for home, pair in told if home == self.own] != _twos(self._seen(own)):
+                raise ModelError(f"{tx} aborts and tells {row.legs}")
         session = self.sessions.get(row.session)
         if session is not None and session.takes(row.number):
             self._end(row.session, session, row.number, Verdict(row.status, self.slot, row.legs))
@@ -350,18 +360,23 @@ class Bank:
     ) -> None:
         held = self.held.get(tx)
         if held is not None and held.coordinator == coordinator:
+            if at < held.at:
+                return
             del self.held[tx]
             self.whole.settled(self.own, tx, commit)
             if commit:
                 self._commit(held.legs, changed)
-            at = max(at, held.at)
-        if tx not in self._finished and at >= self._below.get(coordinator, 0):
-            self._finished[tx] = (coordinator, at)
+        if not self._is_over(tx, at) and at >= self._below.get(coordinator, 0):
+            self._finished[tx] = (coordinator, at, commit)
+
+    def _is_over(self, tx: TxId, at: Slot) -> bool:
+        finished = self._finished.get(tx)
+        return finished is not None and (finished[2] or finished[1] >= at)
 
     def _pass_below(self, coordinator: ClusterId, at: Slot) -> None:
         if at > self._below.get(coordinator, 0):
             self._below[coordinator] = at
-            gone = [tx for tx, (c, number) in self._finished.items() if c == coordinator and number < at]
+            gone = [tx for tx, (c, number, _) in self._finished.items() if c == coordinator and number < at]
             for tx in gone:
                 del self._finished[tx]
 
@@ -385,6 +400,10 @@ def _own(legs: tuple[int, ...], homes: tuple[ClusterId, ...], cluster: ClusterId
 
 def _flat(legs: dict[AccountId, int]) -> tuple[int, ...]:
     return tuple([x for pair in legs.items() for x in pair])
+
+
+def _twos(flat: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _triples(conditions: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -40,6 +40,7 @@ class Whole:
         self._decided: dict[TxId, bool] = {}
         self._given_up: set[TxId] = set()
         """Ended by a participant although its coordinator never decided: it must never commit."""
+        self._taken_back: set[TxId] = set()
         self._parts: dict[TxId, dict[ClusterId, Part]] = {}
         self._due: dict[tuple[TxId, ClusterId], int] = {}
         """Money that a committed transaction has still to move in a participant."""
@@ -83,6 +84,10 @@ class Whole:
                 self._due[tx, cluster] = sum(wanted[1::2])
         return parts
 
+    def taken_back(self, tx: TxId) -> None:
+        """The coordinator ends an attempt because accounts move; another one may follow and commit."""
+        self._taken_back.add(tx)
+
     def settled(self, cluster: ClusterId, tx: TxId, commit: bool) -> None:
         """A participant ends what it had prepared.
 
@@ -97,7 +102,7 @@ class Whole:
                 raise WholeError(f"{tx} commits twice in cluster {cluster}")
         elif (tx, cluster) in self._due:
             raise WholeError(f"{tx} is committed, but aborts in cluster {cluster}")
-        elif tx not in self._decided:
+        elif tx not in self._decided and tx not in self._taken_back:
             self._given_up.add(tx)
 
     # --- money -----------------------------------------------------------------------

@@ -134,12 +134,13 @@ class Coordinator:
             return
         against = next((vote for vote in open_.votes.values() if vote.status), None)
         if against is not None:
-            self._propose(tx, DecideRow(tx.session, tx.number, against.status, _legs(open_)))
+            self._propose(tx, DecideRow(tx.session, tx.number, against.status, _legs(open_, commit=False)))
         elif len(open_.votes) == len(open_.rows):
             parts: list[int] = []
+            legs = _legs(open_, commit=True)
             for cluster, vote in sorted(open_.votes.items()):
                 parts += (cluster, vote.slot, vote.index, *vote.ballot)
-            self._propose(tx, DecideRow(tx.session, tx.number, Status.COMMITTED, _legs(open_), tuple(parts)))
+            self._propose(tx, DecideRow(tx.session, tx.number, Status.COMMITTED, legs, tuple(parts)))
 
     def _propose(self, tx: TxId, row: DecideRow) -> None:
         open_ = self._open.pop(tx)
@@ -211,7 +212,7 @@ class Coordinator:
                         self._prepares.setdefault((cluster, True), []).append(row)
         for tx in late:
             status = Status.PARTICIPANT_UNAVAILABLE
-            self._propose(tx, DecideRow(tx.session, tx.number, status, _legs(self._open[tx])))
+            self._propose(tx, DecideRow(tx.session, tx.number, status, _legs(self._open[tx], commit=False)))
         for unacked in self._unacked.values():
             if now - unacked.sent_us >= resend_us:
                 unacked.sent_us = now
@@ -248,17 +249,32 @@ class Coordinator:
         self._decisions.clear()
 
 
-def pairs(flat: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """(version, balance) by (version, balance)."""
-    return iter(zip(flat[::2], flat[1::2], strict=True))
+def _pairs(flat: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _legs(open_: OpenTx) -> tuple[int, ...]:
-    """Version and balance of every leg, in order; (-1, -1) where no vote told them."""
+def _before(legs: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(version, balance) of prepared legs without what was prepared."""
+    deltas = legs[1::2]
+    told = zip(deltas, _pairs(after), strict=True)
+    return [(version - (delta != 0), balance - delta) for delta, (version, balance) in told]
+
+
+def _legs(open_: OpenTx, commit: bool) -> tuple[int, ...]:
+    """Version and balance of every leg, in order, after a commit, or as an abort found them.
+
+    (-1, -1) where no vote told them.
+    """
     prepared = open_.prepared
     assert prepared is not None
-    told = {cluster: pairs(vote.legs) for cluster, vote in open_.votes.items() if vote.status != MOVED}
-    told[prepared.coordinator] = pairs(prepared.after)
+    told: dict[ClusterId, Iterator[tuple[int, int]]] = {}
+    for cluster, vote in open_.votes.items():
+        if vote.status == MOVED:
+            continue
+        yes = not vote.status and not commit
+        told[cluster] = iter(_before(open_.rows[cluster].legs, vote.legs) if yes else _pairs(vote.legs))
+    own = prepared.after
+    told[prepared.coordinator] = iter(_pairs(own) if commit else _before(prepared.legs, own))
     flat: list[int] = []
     for home in prepared.homes:
         flat += next(told.get(home, iter(())), NOT_TOLD)

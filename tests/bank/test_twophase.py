@@ -373,6 +373,16 @@ def test_a_prepare_after_its_decision_is_ignored() -> None:
     assert result.votes == [] and result.locked == [] and balances(machine)[0] == 100
 
 
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_higher_number_is_another_attempt_only_after_an_abort(commit: bool) -> None:
+    """A deposed leader gives its copy of a prepare a number of its own."""
+    machine = machine_of(2)
+    prepare_part(machine, part((11, 10)))
+    settle_part(machine, commit)
+    prepare_part(machine, part((11, 10), at=8))
+    assert (TX in machine.state.cross.prepared) == (not commit)
+
+
 def test_finished_transactions_are_forgotten_below_the_mark_and_refused_there() -> None:
     machine = machine_of(2)
     for number, at in enumerate((4, 6, 8)):

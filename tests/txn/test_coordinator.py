@@ -107,7 +107,7 @@ def test_one_no_aborts_without_waiting_for_the_rest(order: tuple[int, int]) -> N
     party.coordinator.on_votes(vote(order[0], Status.INSUFFICIENT_FUNDS, legs=(0, 100)))
     (row,) = party.decides
     assert (row.status, row.parts) == (Status.INSUFFICIENT_FUNDS, ())
-    assert row.legs == ((1, 70, 0, 100, -1, -1) if order[0] == 2 else (1, 70, -1, -1, 0, 100))
+    assert row.legs == ((0, 100, 0, 100, -1, -1) if order[0] == 2 else (0, 100, -1, -1, 0, 100))
     party.coordinator.on_votes(vote(order[1]))
     assert len(party.decides) == 1
 
@@ -144,7 +144,7 @@ def test_the_deadline_aborts_what_is_prepared() -> None:
     party.take_sends()
     party.wait(1)
     (row,) = party.decides
-    assert row.status == Status.PARTICIPANT_UNAVAILABLE and row.legs == (1, 70, 1, 110, -1, -1)
+    assert row.status == Status.PARTICIPANT_UNAVAILABLE and row.legs == (0, 100, 0, 100, -1, -1)
     party.wait(600)
     assert len(party.decides) == 1 and party.take_sends() == [], "it is left to the log now"
 
