@@ -15,7 +15,7 @@ import msgspec
 from consensus.messages.base import Message
 from consensus.messages.records import Record
 from consensus.messages.rows import Row
-from consensus.types import NodeId, Position, Slot
+from consensus.types import AccountId, ClusterId, NodeId, Position, Slot
 
 # --- start ---------------------------------------------------------------
 
@@ -89,7 +89,16 @@ class Cut(NamedTuple):
     number: int
 
 
-Input = Receive | Requests | Disconnected | Persisted | Wake | CheckpointDone | Freeze | Thaw | Cut
+class Move(NamedTuple):
+    """Begin part ``part`` of a plan here: move ``accounts`` to another cluster (leaders only)."""
+
+    plan: bytes
+    part: int
+    destination: ClusterId
+    accounts: tuple[AccountId, ...]
+
+
+Input = Receive | Requests | Disconnected | Persisted | Wake | CheckpointDone | Freeze | Thaw | Cut | Move
 
 # --- outputs --------------------------------------------------------------
 

@@ -322,9 +322,15 @@ class Machine:
         answered: list[Outcome] = []
         known: list[int] = []
         refused: list[tuple[int, Refusal]] = []
+        moves = self.state.moves
         for number in numbers:
             outcome = session.outcomes.get(number)
             if outcome is None:
+                if payer in moves.taken or payer in moves.forwards:
+                    # Its outcomes are told to the new owner, or were: none may be added.
+                    reason_ = Refusal.MIGRATING if payer in moves.taken else Refusal.WRONG_OWNER
+                    refused.append((number, reason_))
+                    continue
                 if TxId(session_id, number) in self.state.cross.prepared:
                     refused.append((number, Refusal.IN_DOUBT))
                     continue

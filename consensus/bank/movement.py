@@ -8,7 +8,7 @@ has at most one owner, and the money of a batch in between is counted with the s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from consensus.bank.moves import Arriving, Forward, Leaving, PartAnswer, Phase
 from consensus.bank.sessions import Session
@@ -25,6 +25,10 @@ from consensus.messages.entries import (
 )
 from consensus.messages.migration import MovedAccount, MovedSession, Step
 from consensus.types import SESSIONS_MAX, AccountId, ClusterId, Slot
+
+OUTCOME_BYTES: Final = 64
+INTEGER_BYTES: Final = 9
+"""What an outcome without its legs, and each integer of them, take up at most."""
 
 MoveEntry = (
     MovePrepare | MoveReserve | MoveInstall | MoveFlip | MoveActivate | MoveRollback | MoveDrop | MoveFinish
@@ -103,10 +107,10 @@ class Movement:
                 for account in sorted(set(entry.accounts))
                 if account in self.state.accounts and account not in locks and account not in moves.taken
             )
-        answer = PartAnswer(moves.next_number, tuple(taken))
+        answer = PartAnswer(moves.next_number, tuple(taken), Phase.TAKEN if taken else 0)
         moves.answer(part, answer)
         if taken:
-            moves.take(answer.number, Leaving(entry.destination, answer.taken, slot))
+            moves.take(answer.number, Leaving(part, entry.destination, answer.taken, slot))
         return Taken(*part, answer)
 
     def _flip(self, number: int) -> Left | None:
@@ -150,7 +154,8 @@ class Movement:
         moves = self.state.moves
         batch = (entry.source, entry.number)
         if moves.step(batch) == Step.RESERVED:
-            moves.arrive(batch, Arriving(Step.INSTALLED, tuple(entry.accounts)))
+            if entry.accounts:
+                moves.arrive(batch, Arriving(Step.INSTALLED, tuple(entry.accounts)))
             for moved in entry.sessions:
                 self._merge(slot, moved)
         return Arrived(*batch, moves.step(batch), ())
@@ -199,30 +204,33 @@ class Movement:
         return Arrived(*batch, moves.step(batch), ())
 
 
-def contents(state: BankState, number: int) -> tuple[list[MovedAccount], list[MovedSession]]:
-    """What MoveInstall carries of batch ``number``, which must be taken, at its source.
-
-    The same whenever it is made: nothing changes the accounts, and outcomes that they paid for come only from
-    transactions that found them free. Sessions that settled more in the meantime say so.
-    """
+def accounts_of(state: BankState, number: int) -> list[MovedAccount]:
+    """The accounts of batch ``number``, which must be taken, at its source. Nothing changes them there."""
     batch = state.moves.batches[number]
     assert batch.phase == Phase.TAKEN
-    accounts = [
-        MovedAccount(a.id, a.balance, a.version, a.epoch)
-        for a in (state.accounts[account] for account in batch.accounts)
-    ]
-    payers = set(batch.accounts)
-    sessions: list[MovedSession] = []
+    held = [state.accounts[account] for account in batch.accounts]
+    return [MovedAccount(a.id, a.balance, a.version, a.epoch) for a in held]
+
+
+def sessions_of(state: BankState, number: int, bytes_max: int) -> list[list[MovedSession]]:
+    """What is stored of transactions that an account of the batch paid, in chunks of about ``bytes_max``.
+
+    No more of it comes while the batch is taken: transactions find its accounts refused, and giving up on one
+    stores nothing. Less may be left later, when clients have settled some.
+    """
+    payers = set(state.moves.batches[number].accounts)
+    chunks: list[list[MovedSession]] = []
+    room = 0
     for session in state.sessions.values():
-        paid = {n: outcome for n, outcome in session.outcomes.items() if outcome.payer in payers}
-        if paid:
+        paid = [(n, outcome) for n, outcome in session.outcomes.items() if outcome.payer in payers]
+        while paid:
+            if room <= 0:
+                chunks.append([])
+                room = bytes_max
             part = Session(session.id)
-            part.outcomes = paid
-            sessions.append(MovedSession(session.id, session.settled_below, part.pack()))
-    return accounts, sessions
-
-
-def owner_hint(state: BankState, account: AccountId) -> tuple[ClusterId, int] | None:
-    """Where an account went that was owned here, with its epoch there."""
-    forward = state.moves.forwards.get(account)
-    return None if forward is None else (forward.cluster, forward.epoch)
+            while paid and room > 0:
+                n, outcome = paid.pop()
+                part.outcomes[n] = outcome
+                room -= OUTCOME_BYTES + INTEGER_BYTES * (len(outcome.legs) + len(outcome.parts))
+            chunks[-1].append(MovedSession(session.id, session.settled_below, part.pack()))
+    return chunks

@@ -15,6 +15,10 @@ MOVE_TABLES: Final = ("batches", "parts", "incoming", "moves_below", "forwards")
 PARTS_KEPT: Final = 4_096
 """Parts of plans whose answer is remembered. A planner has few under way and asks again within seconds."""
 NUMBER_BYTES: Final = 8
+Part = tuple[bytes, int]
+"""A plan and the part of it."""
+BatchId = tuple[ClusterId, int]
+"""Source and number."""
 
 
 class Phase:
@@ -31,6 +35,7 @@ class Leaving(msgspec.Struct, array_like=True, gc=False):
     ``money``: the balances that left with the flip; 0 before.
     """
 
+    part: Part
     destination: ClusterId
     accounts: tuple[AccountId, ...]
     slot: Slot
@@ -46,10 +51,14 @@ class Arriving(msgspec.Struct, array_like=True, gc=False):
 
 
 class PartAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a part of a plan became: the batch's number and the accounts taken, maybe none."""
+    """What a part of a plan became: the batch's number, the accounts taken, and how far they have come.
+
+    ``phase`` is 0 when nothing could be taken.
+    """
 
     number: int
     taken: tuple[AccountId, ...]
+    phase: int = 0
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -57,12 +66,6 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     cluster: ClusterId
     epoch: int
-
-
-Part = tuple[bytes, int]
-"""A plan and the part of it."""
-BatchId = tuple[ClusterId, int]
-"""Source and number."""
 
 
 class MoveState:
@@ -95,6 +98,10 @@ class MoveState:
             assert self.taken.pop(account) == number
         self.batches[number] = msgspec.structs.replace(batch, phase=phase, money=money)
         self.touched.add(("batches", number))
+        answer = self.parts.get(batch.part)
+        if answer is not None:
+            self.parts[batch.part] = msgspec.structs.replace(answer, phase=phase)
+            self.touched.add(("parts", part_key(batch.part)))
 
     def finish(self, number: int) -> None:
         batch = self.batches.get(number)
@@ -201,7 +208,9 @@ def move_row(moves: MoveState, table: str, key: int | bytes) -> Row | None:
     if isinstance(key, bytes):
         if table == "parts":
             answer = moves.parts.get(_part_of(key))
-            return None if answer is None else Row(table, key, (answer.number, _encoder.encode(answer.taken)))
+            if answer is None:
+                return None
+            return Row(table, key, (answer.number, answer.phase, _encoder.encode(answer.taken)))
         arriving = moves.incoming.get(_batch_of(key))
         return (
             None if arriving is None else Row(table, key, (arriving.step, _encoder.encode(arriving.accounts)))
@@ -211,7 +220,8 @@ def move_row(moves: MoveState, table: str, key: int | bytes) -> Row | None:
         if batch is None:
             return None
         accounts = _encoder.encode(batch.accounts)
-        return Row(table, key, (batch.destination, batch.phase, batch.slot, batch.money, accounts))
+        part = part_key(batch.part)
+        return Row(table, key, (part, batch.destination, batch.phase, batch.slot, batch.money, accounts))
     if table == "moves_below":
         return Row(table, key, (moves.moves_below[key],)) if key in moves.moves_below else None
     forward = moves.forwards.get(key)
@@ -227,10 +237,12 @@ def restore_move(moves: MoveState, row: Row) -> None:
     assert row.values is not None
     values = row.values
     if row.table == "batches":
-        destination, phase, slot, money, accounts = values
-        moves.batches[row.key] = Leaving(destination, _batch.decode(accounts), slot, phase, money)
+        part, destination, phase, slot, money, accounts = values
+        moves.batches[row.key] = Leaving(
+            _part_of(part), destination, _batch.decode(accounts), slot, phase, money
+        )
     elif row.table == "parts":
-        moves.parts[_part_of(row.key)] = PartAnswer(values[0], _batch.decode(values[1]))
+        moves.parts[_part_of(row.key)] = PartAnswer(values[0], _batch.decode(values[2]), values[1])
     elif row.table == "incoming":
         moves.incoming[_batch_of(row.key)] = Arriving(values[0], _arriving.decode(values[1]))
     elif row.table == "moves_below":

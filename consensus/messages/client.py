@@ -100,13 +100,17 @@ class Replies(Message, tag=83):
 
 
 class Refused(Message, tag=84):
-    """Nothing was done for ``numbers`` (all open numbers of the session if empty)."""
+    """Nothing was done for ``numbers`` (all open numbers of the session if empty).
+
+    ``owners``: flat triples account, cluster, epoch of accounts that have moved, as far as the node knows.
+    """
 
     session: SessionId
     numbers: list[int]
     reason: int
     leader: NodeId = 0
     retry_after_ms: int = 0
+    owners: tuple[int, ...] = ()
 
 
 class ReadItem(Message):
@@ -146,6 +150,7 @@ class ReadRefused(Message, tag=87):
     requests: list[int]
     reason: int
     leader: NodeId = 0
+    owners: tuple[int, ...] = ()
 
 
 class ResolveRequest(Message, tag=88):

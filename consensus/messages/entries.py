@@ -172,7 +172,10 @@ class MoveReserve(Message, tag=14):
 
 
 class MoveInstall(Message, tag=15):
-    """At the destination: what the batch holds. Owned by nobody here yet."""
+    """At the destination: outcomes to know and, in the last of a batch's entries, its accounts.
+
+    The accounts are owned by nobody here yet. Without accounts the batch stays reserved.
+    """
 
     source: ClusterId
     number: int

@@ -42,7 +42,10 @@ class MoveReserve(Message, tag=60):
 
 
 class MoveInstall(Message, tag=61):
-    """From the source's leader: the accounts, which nobody changes there any more."""
+    """From the source's leader: outcomes to know first, in chunks, then the accounts, as the last chunk.
+
+    Nobody changes the accounts at the source any more.
+    """
 
     source: ClusterId
     number: int
@@ -50,6 +53,7 @@ class MoveInstall(Message, tag=61):
     accounts: list[MovedAccount]
     sessions: list[MovedSession]
     audit: int = 0
+    chunk: int = 0
 
 
 class MoveFlip(Message, tag=62):
@@ -78,6 +82,8 @@ class MoveReply(Message, tag=64):
     number: int
     step: int
     audit: int = 0
+    chunk: int = -1
+    """Last chunk of the contents that is applied there, if this answers one."""
 
 
 class MoveRollback(Message, tag=65):

@@ -51,13 +51,19 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "finished_below": ("coordinator INTEGER PRIMARY KEY", "at INTEGER NOT NULL"),
     "batches": (
         "number INTEGER PRIMARY KEY",
+        "part BLOB NOT NULL",
         "destination INTEGER NOT NULL",
         "phase INTEGER NOT NULL",
         "slot INTEGER NOT NULL",
         "money INTEGER NOT NULL",
         "accounts BLOB NOT NULL",
     ),
-    "parts": ("part BLOB PRIMARY KEY", "number INTEGER NOT NULL", "taken BLOB NOT NULL"),
+    "parts": (
+        "part BLOB PRIMARY KEY",
+        "number INTEGER NOT NULL",
+        "phase INTEGER NOT NULL",
+        "taken BLOB NOT NULL",
+    ),
     "incoming": ("batch BLOB PRIMARY KEY", "step INTEGER NOT NULL", "accounts BLOB NOT NULL"),
     "moves_below": ("source INTEGER PRIMARY KEY", "number INTEGER NOT NULL"),
     "forwards": (

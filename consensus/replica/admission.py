@@ -7,15 +7,17 @@ effect and is not remembered, so that the client may try again under the same Tx
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from consensus.bank.machine import NO_NUMBER, Applied
-from consensus.bank.rules import well_formed
+from consensus.bank.rules import first_debited, well_formed
 from consensus.bank.state import BankState
 from consensus.effects import ReplyTo
 from consensus.messages.base import Message
 from consensus.messages.client import Open, Opened, Refusal, Refused, Replies, ResolveRequest, Status, Submit
 from consensus.messages.entries import Abort, CrossItem, EvictSessions, Item, OpenSession, Resolve
 from consensus.paxos.context import Context
+from consensus.shards import ShardMap
 from consensus.txn.queue import Group, ProposalQueue, resolve_room
 from consensus.txn.waiting import Age, Waiter, Waiting
 from consensus.types import (
@@ -29,7 +31,8 @@ from consensus.types import (
     TxId,
 )
 
-OVERLOADED_RETRY_MS = 20
+RETRY_MS: Final = {Refusal.OVERLOADED: 20, Refusal.MIGRATING: 5}
+"""When to try again; a batch of accounts is on its way for some milliseconds."""
 ITEM_INTEGERS_MAX = 5 * LEGS_MAX
 """Integers of the longest transaction that is well formed: a leg has two, a condition three."""
 NUMBER_MAX = 10**18
@@ -53,8 +56,9 @@ class ItemWait:
 class Admission:
     """Requests of one leadership; emptied when it ends."""
 
-    def __init__(self, ctx: Context, queue: ProposalQueue, waiting: Waiting) -> None:
+    def __init__(self, ctx: Context, queue: ProposalQueue, waiting: Waiting, shards: ShardMap) -> None:
         self.ctx = ctx
+        self.shards = shards
         self.queue = queue
         self.waiting = waiting
         self._lock_wait_us = int(ctx.topology.timings.lock_wait_ms * 1000)
@@ -79,6 +83,7 @@ class Admission:
         fresh: list[Item] = []
         known: list[int] = []
         refused: dict[Refusal, list[int]] = {}
+        foreign: list[AccountId] = []
         # A session that is not known here goes to the log: only that can say it is gone. This node may have
         # been deposed without knowing it yet, and another leader may have opened it.
         session = state.sessions.get(message.session)
@@ -109,6 +114,8 @@ class Admission:
                     unlocked = unlocked and self.waiting.idle()
                 else:
                     refused.setdefault(reason_, []).append(number)
+                    if reason_ == Refusal.WRONG_OWNER:
+                        foreign += item.legs[::2]
         if fresh:
             self.queue.add_transactions(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
             if self.ctx.trace_level:
@@ -119,7 +126,8 @@ class Admission:
                 connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch)
             )
         for reason, numbers in refused.items():
-            self._refuse(connection, message.session, numbers, reason)
+            hints = self.shards.hints(foreign) if reason == Refusal.WRONG_OWNER else ()
+            self._refuse(connection, message.session, numbers, reason, owners=hints)
 
     def _place(self, state: BankState, message: Submit, item: Item, fresh: list[Item]) -> Refusal | None:
         """Find a transaction's place: in this cluster or across, at once or behind a lock."""
@@ -160,8 +168,8 @@ class Admission:
             if account in state.accounts:
                 homes.append(own)
             else:
-                home = self.ctx.topology.home(account)
-                homes.append(own if home is None else home.id)
+                home = self.shards.owner(account)
+                homes.append(own if home is None else home)
         return tuple(homes)
 
     def _admit(self, tx: TxId, accounts: tuple[AccountId, ...], wait: ItemWait) -> None:
@@ -180,9 +188,12 @@ class Admission:
 
     def timed_out(self, waiter: Waiter) -> None:
         """The lock wait is over: give up, through the log."""
+        self._give_up(waiter.tx, waiter.payload.item)
+
+    def _give_up(self, tx: TxId, item: Item) -> None:
         self.ctx.counters["locks_timed_out"] += 1
-        session, number = waiter.tx
-        if self.queue.add_control(Abort(session, number, Status.LOCK_TIMEOUT)):
+        session, number = tx
+        if self.queue.add_control(Abort(session, number, Status.LOCK_TIMEOUT, first_debited(item.legs))):
             return
         self._open.get(session, set()).discard(number)
         connection = self._connections.get(session)
@@ -196,7 +207,7 @@ class Admission:
         fresh: list[Item] = []
         message = Submit(session, 0, [])
         if self._place(state, message, item, fresh) is not None:
-            self.timed_out(Waiter(TxId(session, item.number), (), None, 0, None))
+            self._give_up(TxId(session, item.number), item)
         elif fresh:
             self.queue.add_transactions(Group(session, 0, fresh, self.ctx.now_us))
 
@@ -290,7 +301,11 @@ class Admission:
             if open_numbers is not None:
                 open_numbers.discard(number)
             if connection is not None:
-                self._refuse(connection, session, [] if number == NO_NUMBER else [number], reason)
+                asked = items.get(number) if items is not None and reason == Refusal.WRONG_OWNER else None
+                hints = () if asked is None else self.shards.hints(asked.legs[::2])
+                self._refuse(
+                    connection, session, [] if number == NO_NUMBER else [number], reason, owners=hints
+                )
         if applied.opened and connection is not None:
             below = state.sessions[session].settled_below
             self._reply(connection, Opened(session, self.ctx.cluster.id, below))
@@ -322,10 +337,16 @@ class Admission:
         self.ctx.out.replies.append(ReplyTo(connection, message))
 
     def _refuse(
-        self, connection: int, session: SessionId, numbers: list[int], reason: Refusal, leader: NodeId = 0
+        self,
+        connection: int,
+        session: SessionId,
+        numbers: list[int],
+        reason: Refusal,
+        leader: NodeId = 0,
+        owners: tuple[int, ...] = (),
     ) -> None:
-        retry_ms = OVERLOADED_RETRY_MS if reason == Refusal.OVERLOADED else 0
-        self._reply(connection, Refused(session, numbers, reason, leader, retry_ms))
+        retry_ms = RETRY_MS.get(reason, 0)
+        self._reply(connection, Refused(session, numbers, reason, leader, retry_ms, owners))
 
 
 def fits(item: Item) -> bool:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from consensus.messages.migration import (
+    MapNews,
+    MigrationMessage,
+    MoveActivate,
+    MoveFlip,
+    MoveInstall,
+    MoveReply,
+    MoveReserve,
+    MoveResolve,
+    MoveRollback,
+)
 from consensus.messages.paxos import (
     Accept,
     Accepted,
@@ -74,6 +85,22 @@ def foreign_handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], Non
         TxAck: dispatch.on_acks,
         TxResolve: dispatch.on_resolve,
         TxPending: dispatch.on_pending,
+        **migration_handlers(replica),
+    }
+
+
+def migration_handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], None]]:
+    """Handlers of messages about batches of accounts."""
+    dispatch = MoveDispatch(replica)
+    return {
+        MoveReserve: dispatch.on_reserve,
+        MoveInstall: dispatch.on_install,
+        MoveFlip: dispatch.on_flip,
+        MoveRollback: dispatch.on_rollback,
+        MoveReply: dispatch.on_reply,
+        MoveActivate: dispatch.on_activate,
+        MoveResolve: dispatch.on_resolve,
+        MapNews: dispatch.on_news,
     }
 
 
@@ -228,13 +255,13 @@ class Dispatch:
             r.learner.check()
 
 
-class CrossDispatch:
+class GroupDispatch:
     """Messages between clusters, addressed to a group: its leader acts on them, others pass them on."""
 
     def __init__(self, replica: Replica) -> None:
         self._r = replica
 
-    def _mine(self, sender: NodeId, cluster: ClusterId, message: TxnMessage) -> bool:
+    def _mine(self, sender: NodeId, cluster: ClusterId, message: TxnMessage | MigrationMessage) -> bool:
         """Whether this node acts on the message; else it goes to the leader, once."""
         r = self._r
         if r.established:
@@ -246,6 +273,46 @@ class CrossDispatch:
         if leader and leader != r.ctx.me and sender not in r.ctx.others:
             r.ctx.send((leader,), message)
         return False
+
+
+class MoveDispatch(GroupDispatch):
+    """Migration: what the source's leader says goes to the destination, and the other way round."""
+
+    def on_reserve(self, sender: NodeId, message: MoveReserve) -> None:
+        if self._mine(sender, message.source, message):
+            self._r.destination.on_reserve(message)
+
+    def on_install(self, sender: NodeId, message: MoveInstall) -> None:
+        if self._mine(sender, message.source, message):
+            self._r.destination.on_install(message)
+
+    def on_flip(self, sender: NodeId, message: MoveFlip) -> None:
+        if self._mine(sender, message.source, message):
+            self._r.destination.on_flip(message)
+
+    def on_rollback(self, sender: NodeId, message: MoveRollback) -> None:
+        if self._mine(sender, message.source, message):
+            self._r.destination.on_rollback(message)
+
+    def on_reply(self, sender: NodeId, message: MoveReply) -> None:
+        if self._mine(sender, message.destination, message):
+            self._r.source.on_reply(message)
+
+    def on_activate(self, sender: NodeId, message: MoveActivate) -> None:
+        if self._mine(sender, message.destination, message):
+            self._r.source.on_activate(message)
+
+    def on_resolve(self, sender: NodeId, message: MoveResolve) -> None:
+        if self._mine(sender, message.destination, message):
+            self._r.source.on_resolve(message)
+
+    def on_news(self, sender: NodeId, message: MapNews) -> None:
+        """Every node keeps it: a follower may lead soon."""
+        self._r.shards.learn_rows(message.rows)
+
+
+class CrossDispatch(GroupDispatch):
+    """Two-phase commit."""
 
     def on_prepare(self, sender: NodeId, message: TxPrepare) -> None:
         if self._mine(sender, message.coordinator, message):

@@ -18,6 +18,7 @@ from consensus.effects import (
     Disconnected,
     Freeze,
     Input,
+    Move,
     Outputs,
     Persisted,
     Receive,
@@ -30,6 +31,8 @@ from consensus.effects import (
 from consensus.messages.client import Leads, Open, Read, Refusal, Refused, ResolveRequest, Submit, WhoLeads
 from consensus.messages.entries import Batch, CrossPrepare, DecideRow, NewView, ViewSlot
 from consensus.messages.records import LearnerMark, SegmentHead
+from consensus.migration.destination import Destination
+from consensus.migration.source import Source
 from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.catchup import Catchup
 from consensus.paxos.context import Context
@@ -42,6 +45,7 @@ from consensus.replica.dispatch import foreign_handlers, handlers
 from consensus.replica.reads import Reads
 from consensus.replica.recovery import rebuild
 from consensus.replica.transfer import Transfer
+from consensus.shards import ShardMap
 from consensus.topology import Topology
 from consensus.txn.coordinator import Coordinator
 from consensus.txn.doubts import Doubts
@@ -81,12 +85,18 @@ class Replica:
         self.catchup = Catchup(self.ctx, self.acceptor)
         self.learner = Learner(self.ctx, self.acceptor, self.election)
         self.leader: Leader | None = None
+        self.shards = ShardMap(topology)
         self.queue = ProposalQueue(topology.limits)
         self.waiting = Waiting(lambda: self.machine.state.cross.locks)
-        self.admission = Admission(self.ctx, self.queue, self.waiting)
+        self.admission = Admission(self.ctx, self.queue, self.waiting, self.shards)
         self.groups = Groups(self.ctx)
         self.coordinator = Coordinator(
-            self.ctx, self.groups, lambda: self.machine.state, self._decide, self.queue.add_finish
+            self.ctx,
+            self.groups,
+            lambda: self.machine.state,
+            self._decide,
+            self.queue.add_finish,
+            self.shards,
         )
         self.doubts = Doubts(
             self.ctx,
@@ -98,6 +108,9 @@ class Replica:
         self.participant = Participant(
             self.ctx, self.groups, lambda: self.machine.state, self.waiting, self.queue
         )
+        moving = (self.ctx, self.groups, lambda: self.machine.state, self.shards, self.queue.add_control)
+        self.source = Source(*moving)
+        self.destination = Destination(*moving)
         self.reads = Reads(self.ctx)
         self.transfer = Transfer(self.ctx)
         self.applier = Applier(self)
@@ -125,6 +138,7 @@ class Replica:
             Freeze: self._freeze,
             Thaw: self._thaw,
             Cut: self._cut,
+            Move: self._move,
         }
 
     # --- the door --------------------------------------------------------------------
@@ -201,6 +215,8 @@ class Replica:
                 self._tidy = True
                 self.coordinator.on_time()
                 self.participant.on_time()
+                self.source.on_time()
+                self.destination.on_time()
                 self._give_up_waiting()
         elif self.acceptor.learner:
             if self.learner.retry_us and now >= self.learner.retry_us:
@@ -323,6 +339,8 @@ class Replica:
         self.coordinator.clear()
         self.doubts.clear()
         self.participant.clear()
+        self.source.clear()
+        self.destination.clear()
         self.reads.clear(hint)
         early, self._early = self._early, []
         for requests in early:
@@ -392,6 +410,8 @@ class Replica:
         self.established = True
         self.coordinator.adopt()
         self.participant.adopt()
+        self.source.adopt()
+        self.destination.adopt()
         early, self._early = self._early, []
         for requests in early:
             self._serve(requests)
@@ -468,6 +488,11 @@ class Replica:
     def _cut(self, input: Cut) -> None:
         if self.established and input.number > self.machine.state.audit:
             self.queue.cut(input.number)
+
+    def _move(self, input: Move) -> None:
+        """What became of it stands in the state, now or soon; a leader that cannot begin it does nothing."""
+        if self.established:
+            self.source.request(*input)
 
     def _disconnected(self, input: Disconnected) -> None:
         self._clients.discard(input.connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consensus.bank.machine import Applied, Result
+from consensus.bank.movement import Arrived, Left, Taken
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared
 from consensus.messages.entries import Batch, CrossPrepare, Item, PartPrepare, Transact
 from consensus.types import AccountId, SessionId, TxId
@@ -48,6 +49,13 @@ class Results:
             elif isinstance(result, PartDecided):
                 r.participant.on_decided(result)
                 freed.extend(result.freed)
+            elif isinstance(result, Taken):
+                r.source.on_taken(result)
+            elif isinstance(result, Left):
+                r.source.on_left(result)
+                freed.extend(result.accounts)
+            elif isinstance(result, Arrived):
+                r.destination.on_arrived(result)
         if freed:
             r.freed(freed)
 

@@ -27,6 +27,7 @@ from consensus.messages.txn import (
     VoteRow,
 )
 from consensus.paxos.context import Context
+from consensus.shards import ShardMap
 from consensus.txn.groups import Groups
 from consensus.types import ClusterId, SessionId, Slot, TxId
 
@@ -72,8 +73,10 @@ class Coordinator:
         state: Callable[[], BankState],
         decide: Callable[[DecideRow], None],
         finish: Callable[[TxRow], None],
+        shards: ShardMap,
     ) -> None:
         self._ctx = ctx
+        self._shards = shards
         self._groups = groups
         self._state = state
         self._decide = decide
@@ -122,6 +125,8 @@ class Coordinator:
     def on_votes(self, message: TxVote) -> None:
         for row in message.rows:
             tx = TxId(row.session, row.number)
+            if row.status == MOVED:
+                self._shards.learn_rows(row.legs)
             open_ = self._open.get(tx)
             if open_ is None or open_.at != row.at or message.participant not in open_.rows:
                 continue

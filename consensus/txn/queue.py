@@ -18,6 +18,8 @@ from consensus.messages.entries import (
     Entry,
     Finish,
     Item,
+    MoveInstall,
+    MovePrepare,
     PartDecide,
     PartPrepare,
     Resolve,
@@ -170,9 +172,7 @@ class ProposalQueue:
         self._take_decisions(room, entries)
         groups = self._take_groups(room, entries)
         self._take_prepares(room, entries)
-        while self._control and room.take(
-            2 + (2 * len(c.numbers) if isinstance(c := self._control[0], Resolve) else 0)
-        ):
+        while self._control and room.take(_integers(self._control[0])):
             entries.append(self._control.popleft())
         finishes: list[TxRow] = []
         while self._finishes and room.take(3):
@@ -250,3 +250,14 @@ class ProposalQueue:
         self.queued = 0
         self.oldest_us = 0
         return lost
+
+
+def _integers(entry: Entry) -> int:
+    """How long a control entry is, in integers; an upper bound."""
+    if isinstance(entry, Resolve):
+        return 2 + 2 * len(entry.numbers)
+    if isinstance(entry, MovePrepare):
+        return 6 + len(entry.accounts)
+    if isinstance(entry, MoveInstall):
+        return 4 + 5 * len(entry.accounts) + sum(6 + len(s.outcomes) // INTEGER_BYTES for s in entry.sessions)
+    return 4

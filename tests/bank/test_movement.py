@@ -8,11 +8,12 @@ import pytest
 
 from consensus.bank.audit import AuditReport, report, total
 from consensus.bank.machine import Applied, Machine
-from consensus.bank.movement import Arrived, Left, Taken, contents
+from consensus.bank.movement import Arrived, Left, Taken, accounts_of, sessions_of
 from consensus.bank.moves import PARTS_KEPT, PartAnswer, Phase
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, part_rows
 from consensus.messages.client import Refusal, Status
 from consensus.messages.entries import (
+    Abort,
     CrossItem,
     Decide,
     DecideRow,
@@ -56,7 +57,8 @@ def prepare(accounts: Iterable[int], part: int = 0, destination: int = 2) -> Mov
 
 
 def install(source: Machine, number: int = 1) -> MoveInstall:
-    return MoveInstall(source.own, number, *contents(source.state, number))
+    chunks = sessions_of(source.state, number, 1 << 14)
+    return MoveInstall(source.own, number, accounts_of(source.state, number), [s for c in chunks for s in c])
 
 
 def effectless(machine: Machine, entry: Entry) -> None:
@@ -92,9 +94,9 @@ def test_a_batch_takes_what_is_owned_and_free() -> None:
     source = machine_of(1)
     apply(source, cross(0, pay(3, 13, 5)))
     (taken,) = apply(source, prepare([5, 3, 4, 99, 5]))
-    assert taken == Taken(PLAN, 0, PartAnswer(1, (4, 5))), "3 is locked, 99 lives elsewhere"
+    assert taken == Taken(PLAN, 0, PartAnswer(1, (4, 5), Phase.TAKEN)), "3 is locked, 99 lives elsewhere"
     (again,) = apply(source, prepare([4, 6], part=1))
-    assert again == Taken(PLAN, 1, PartAnswer(2, (6,))), "4 is in the first batch"
+    assert again == Taken(PLAN, 1, PartAnswer(2, (6,), Phase.TAKEN)), "4 is in the first batch"
     (nothing,) = apply(source, prepare([4], part=2))
     assert nothing == Taken(PLAN, 2, PartAnswer(3, ()))
     assert source.state.moves.batches.keys() == {1, 2}
@@ -110,7 +112,7 @@ def test_a_repeated_part_of_a_plan_is_answered() -> None:
     apply(destination, MoveReserve(1, 1, 1), install(source))
     apply(source, MoveFlip(1), MoveFinish([1]))
     (late,) = apply(source, prepare([1, 2]))
-    assert late == first and not source.state.moves.taken
+    assert late == Taken(PLAN, 0, PartAnswer(1, (1, 2), Phase.FLIPPED)) and not source.state.moves.taken
 
 
 def test_parts_are_remembered_up_to_a_bound_in_the_order_of_their_numbers() -> None:
@@ -275,6 +277,32 @@ def test_an_outcome_known_at_the_destination_is_never_replaced() -> None:
     there = run(destination, 0, pay(11, 12, 1))
     move(source, destination, [1])
     assert destination.state.sessions[ALICE].outcomes[0] == there
+
+
+def test_outcomes_go_ahead_in_chunks_and_the_accounts_last() -> None:
+    source = machine_of(1)
+    destination = machine_of(2, sessions=())
+    for number in range(20):
+        run(source, number, pay(1, 2, 1))
+    apply(source, prepare([1]))
+    chunks = sessions_of(source.state, 1, 300)
+    assert len(chunks) > 3
+    apply(destination, MoveReserve(1, 1, 1))
+    for chunk in chunks:
+        assert apply(destination, MoveInstall(1, 1, [], chunk)) == [Arrived(1, 1, Step.RESERVED, ())]
+    assert apply(destination, MoveInstall(1, 1, accounts_of(source.state, 1), []))[0].step == Step.INSTALLED  # type: ignore[union-attr]
+    assert destination.state.sessions[ALICE].outcomes == source.state.sessions[ALICE].outcomes
+
+
+def test_giving_up_stores_nothing_for_a_payer_that_moves() -> None:
+    source, destination = pair()
+    apply(source, prepare([1]))
+    abort = Abort(ALICE, 0, Status.LOCK_TIMEOUT, 1)
+    assert applied(source, abort).refused == [(0, Refusal.MIGRATING)]
+    apply(destination, MoveReserve(1, 1, 1), install(source))
+    apply(source, MoveFlip(1))
+    assert applied(source, abort).refused == [(0, Refusal.WRONG_OWNER)]
+    assert applied(source, Abort(ALICE, 0, Status.LOCK_TIMEOUT, 2)).outcomes[0].payer == 2
 
 
 def test_the_coordinators_outcome_moves_too() -> None:

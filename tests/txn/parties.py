@@ -11,6 +11,7 @@ from consensus.messages.base import Message
 from consensus.messages.entries import CrossPrepare, DecideRow, Entry
 from consensus.messages.txn import PrepareRow, TxPrepare, TxRow
 from consensus.paxos.context import Context
+from consensus.shards import ShardMap
 from consensus.simulation.config import topology_of
 from consensus.txn.coordinator import Coordinator
 from consensus.txn.groups import Groups
@@ -56,7 +57,12 @@ class Coordinating(Party):
         self.decides: list[DecideRow] = []
         self.finishes: list[TxRow] = []
         self.coordinator = Coordinator(
-            self.ctx, self.groups, lambda: self.machine.state, self.decides.append, self.finishes.append
+            self.ctx,
+            self.groups,
+            lambda: self.machine.state,
+            self.decides.append,
+            self.finishes.append,
+            ShardMap(self.ctx.topology),
         )
 
     def begin(self, number: int, legs: tuple[int, ...]) -> CrossPrepare:
