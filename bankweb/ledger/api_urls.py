@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bankweb.ledger import accounts, transactions
+from bankweb.ledger import accounts, audits, transactions
 
 urlpatterns = [
     path("transactions/", transactions.Transactions.as_view(), name="api-transactions"),
@@ -14,4 +14,5 @@ urlpatterns = [
     path("accounts/summary/", accounts.AccountSummary.as_view(), name="api-account-summary"),
     path("accounts/<int:account>/", accounts.AccountDetail.as_view(), name="api-account"),
     path("accounts/<int:account>/replicas/", accounts.AccountReplicas.as_view(), name="api-account-replicas"),
+    path("audit/", audits.Audit.as_view(), name="api-audit"),
 ]

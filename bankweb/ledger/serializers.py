@@ -181,5 +181,34 @@ class SummarySerializer(serializers.Serializer):
     total = serializers.IntegerField()
 
 
+class ClusterCutSerializer(serializers.Serializer):
+    cluster = serializers.IntegerField()
+    slot = serializers.IntegerField(help_text="Where the cut stands in the cluster's log.")
+    accounts = serializers.IntegerField(help_text="How many the cluster held.")
+    balances = serializers.IntegerField(help_text="Their sum, prepared changes counted in.")
+    prepared = serializers.IntegerField(help_text="Transactions without a decision there.")
+
+
+class CutAccountSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    cluster = serializers.IntegerField()
+    balance = serializers.IntegerField()
+    version = serializers.IntegerField()
+
+
+class AuditSerializer(serializers.Serializer):
+    number = serializers.IntegerField(help_text="Number of the cut in this incarnation.")
+    incarnation = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="All money, that in flight included.")
+    expected = serializers.IntegerField(help_text="What there was at first.")
+    in_flight = serializers.IntegerField(help_text="Decided, or moving with its account, and not there yet.")
+    cut = ClusterCutSerializer(many=True)
+    accounts = CutAccountSerializer(
+        many=True,
+        required=False,
+        help_text="Every account at the cut; left out with totals=1. Accounts on the move are in no cluster.",
+    )
+
+
 AccountPage = page_of(AccountRowSerializer)
 KeptTransactionPage = page_of(KeptTransactionSerializer)

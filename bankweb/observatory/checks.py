@@ -2,9 +2,9 @@
 
 ``replicas agree``
     nodes of a cluster that report a state hash for the same slot report the same hash.
-``money conserved``
-    the balances of all accounts, as each cluster's most advanced node has applied them, add up to what there
-    was at first. Exact while each transaction stays inside one cluster.
+``Σ balances constant``
+    the balances of all accounts in one consistent cut over all clusters, and the money in flight between
+    them, add up to what there was at first. Exact, whatever runs meanwhile.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from bankweb.orchestration import cuts
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import hub
-from bankweb.orchestration.nodes import best_node
 from bankweb.rest.problems import Problem
 
 EVERY_S: Final = 5.0
@@ -23,7 +23,7 @@ EVERY_S: Final = 5.0
 async def watch() -> None:
     """Check again and again; each verdict is an event ``check``. Runs until cancelled."""
     while True:
-        for verdict in (replicas_agree(), await money_conserved()):
+        for verdict in (replicas_agree(), await balances_constant()):
             if verdict is not None:
                 hub().happened(verdict)
         await asyncio.sleep(EVERY_S)
@@ -48,19 +48,17 @@ def replicas_agree() -> dict[str, Any] | None:
     return _verdict("replicas agree", f"compared in {compared} clusters") if compared else None
 
 
-async def money_conserved() -> dict[str, Any] | None:
-    """The verdict, None while a cluster cannot be asked."""
+async def balances_constant() -> dict[str, Any] | None:
+    """The verdict of one cut over all clusters; None while there is none to be had."""
     expected = topology().initial_balance * topology().accounts
     try:
-        asked = [
-            hub().call(best_node(cluster.id), "summary", **{"from": 1, "to": topology().accounts})
-            for cluster in topology().clusters
-        ]
-        total = sum(part["total"] for part in await asyncio.gather(*asked))
+        cut = await cuts.take(accounts=False)
     except Problem:
         return None
-    detail = f"all balances add up to {total}" + ("" if total == expected else f", not {expected}")
-    return _verdict("money conserved", detail, ok=total == expected)
+    detail = f"cut {cut.number}: all balances add up to {cut.total}"
+    detail += f", {cut.in_flight} of it in flight" if cut.in_flight else ""
+    detail += "" if cut.total == expected else f"; it should be {expected}"
+    return _verdict("Σ balances constant", detail, ok=cut.total == expected)
 
 
 def _verdict(name: str, detail: str, *, ok: bool = True) -> dict[str, Any]:

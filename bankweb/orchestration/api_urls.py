@@ -13,6 +13,8 @@ urlpatterns = [
     path("nodes/<int:node>/", nodes_api.NodeDetail.as_view(), name="api-node"),
     path("nodes/<int:node>/db/", nodes_api.NodeDatabase.as_view(), name="api-node-db"),
     path("nodes/<int:node>/log/", nodes_api.NodeLog.as_view(), name="api-node-log"),
+    path("nodes/<int:node>/locks/", nodes_api.NodeLocks.as_view(), name="api-node-locks"),
+    path("nodes/<int:node>/wal/", nodes_api.NodeWal.as_view(), name="api-node-wal"),
     path("nodes/<int:node>/export/", nodes_api.NodeExport.as_view(), name="api-node-export"),
     *(
         path(f"nodes/<int:node>/{action}/", view.as_view(), name=f"api-node-{action}")

@@ -85,6 +85,8 @@ class WorkerHub:
         self.nodes: dict[NodeId, NodeView] = {node: NodeView(node) for node in topology().nodes}
         self.listeners: list[Listener] = []
         self.bad_frames = 0
+        self.cutting = asyncio.Lock()
+        """Held while an audit cut is made."""
         self._hz = IDLE_HZ
         self._level = 0
         self._tasks: set[asyncio.Task[Any]] = set()

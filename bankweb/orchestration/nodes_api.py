@@ -111,6 +111,31 @@ class NodeLog(BankView):
         return answer(listed(request, body["entries"], body["next"]))
 
 
+class NodeLocks(BankView):
+    @documented("Locks of a node", serializers.LocksSerializer, errors=(404, 409, 503))
+    async def get(self, request: HttpRequest, node: int) -> HttpResponse:
+        """Accounts that a prepared transaction holds, as this node has applied it, and who waits for one.
+
+        Waiting is the leader's: other nodes tell of nobody.
+        """
+        read_query(request)
+        _require_node(node)
+        return answer({"node": node, **await hub().call(node, "locks")})
+
+
+class NodeWal(BankView):
+    @documented("Write-ahead log of a node (undo records)", serializers.WalSerializer, errors=(404, 409, 503))
+    async def get(self, request: HttpRequest, node: int) -> HttpResponse:
+        """For each account that a prepared transaction holds what an abort would take back.
+
+        Also the decisions of transactions that this cluster coordinates and that some participant has not
+        acknowledged.
+        """
+        read_query(request)
+        _require_node(node)
+        return answer({"node": node, **await hub().call(node, "wal")})
+
+
 class NodeExport(BankView):
     @documented("Everything a node holds on accounts", serializers.ExportSerializer, errors=(404, 409, 503))
     async def get(self, request: HttpRequest, node: int) -> HttpResponse:

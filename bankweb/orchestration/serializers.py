@@ -78,6 +78,43 @@ class LogEntrySerializer(serializers.Serializer):
     entries = serializers.ListField(child=serializers.JSONField())
 
 
+class LockSerializer(serializers.Serializer):
+    account = serializers.IntegerField()
+    tx = serializers.CharField(help_text="Id of the prepared transaction that holds it.")
+    coordinator = serializers.IntegerField(help_text="Cluster that decides the transaction.")
+
+
+class WaiterSerializer(serializers.Serializer):
+    tx = serializers.CharField()
+    accounts = serializers.ListField(child=serializers.IntegerField())
+
+
+class LocksSerializer(serializers.Serializer):
+    node = serializers.IntegerField()
+    locks = LockSerializer(many=True)
+    waiting = WaiterSerializer(many=True)
+
+
+class UndoSerializer(serializers.Serializer):
+    account = serializers.IntegerField()
+    delta = serializers.IntegerField(help_text="What the prepare changed; an abort takes it back.")
+    tx = serializers.CharField()
+    prepared_in = serializers.IntegerField(help_text="Slot of the prepare entry.")
+
+
+class UnfinishedSerializer(serializers.Serializer):
+    tx = serializers.CharField()
+    number = serializers.IntegerField(help_text="The transaction's number among those of its coordinator.")
+    commit = serializers.BooleanField()
+    participants = serializers.ListField(child=serializers.IntegerField(), help_text="Clusters.")
+
+
+class WalSerializer(serializers.Serializer):
+    node = serializers.IntegerField()
+    records = UndoSerializer(many=True)
+    unfinished = UnfinishedSerializer(many=True)
+
+
 class ExportSerializer(serializers.Serializer):
     node = serializers.IntegerField()
     cluster = serializers.IntegerField()

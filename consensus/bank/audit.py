@@ -9,7 +9,10 @@ can be part of another's, and the money that is on its way can be counted from t
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -17,7 +20,7 @@ from consensus.bank.cross import tx_key
 from consensus.bank.moves import Phase
 from consensus.bank.state import BankState
 from consensus.messages.migration import Step
-from consensus.types import ClusterId, Slot
+from consensus.types import AccountId, ClusterId, Slot
 
 
 class PreparedPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -59,6 +62,36 @@ class AuditReport(msgspec.Struct, frozen=True):
     arrived: list[ArrivedPart] = []
 
 
+class AccountCut:
+    """Every account of one cluster at its cut, deltas of prepared transactions counted in.
+
+    ``flat``: number, balance, version of one account after the other, by number. ``held``: account to (delta
+    of a prepared transaction, key of that transaction).
+    """
+
+    __slots__ = ("flat", "held")
+
+    def __init__(self, state: BankState) -> None:
+        self.flat = array("q")
+        for number in sorted(state.accounts):
+            account = state.accounts[number]
+            self.flat.extend((number, account.balance, account.version))
+        cross = state.cross
+        self.held = {account: (delta, tx_key(cross.locks[account])) for account, delta in cross.undo.items()}
+
+    def rows(self, after: AccountId, limit: int) -> tuple[list[list[Any]], AccountId | None]:
+        """``limit`` rows ``[number, balance, version, delta, key]``, keys in hex; where to go on after."""
+        numbers = self.flat[::3]
+        start = bisect_right(numbers, after)
+        rows: list[list[Any]] = []
+        for i in range(start, min(start + limit, len(numbers))):
+            number, balance, version = self.flat[3 * i : 3 * i + 3]
+            delta, key = self.held.get(number, (0, b""))
+            rows.append([number, balance, version, delta, key.hex()])
+        more = start + limit < len(numbers)
+        return rows, rows[-1][0] if more else None
+
+
 def report(state: BankState, own: ClusterId, number: int) -> AuditReport:
     """The report of a cut at the state's slot."""
     cross = state.cross
@@ -92,7 +125,7 @@ def total(reports: Iterable[AuditReport]) -> tuple[int, int]:
     remembers a batch until the source is done with it, so that it is never counted twice.
     """
     held = list(reports)
-    committed = {(r.cluster, tx) for r in held for tx in r.committed}
+    committed = commits(held)
     arrived = {(r.cluster, part.source, part.number) for r in held for part in r.arrived}
     money = 0
     in_flight = 0
@@ -108,3 +141,49 @@ def total(reports: Iterable[AuditReport]) -> tuple[int, int]:
                 money += batch.money
                 in_flight += batch.money
     return money, in_flight
+
+
+def commits(reports: Iterable[AuditReport]) -> set[tuple[ClusterId, bytes]]:
+    """(coordinator, key) of the transactions that their coordinator had committed at its cut."""
+    return {(r.cluster, tx) for r in reports for tx in r.committed}
+
+
+def counted(
+    rows: Iterable[list[Any]], report: AuditReport, committed: set[tuple[ClusterId, bytes]]
+) -> list[tuple[AccountId, int, int]]:
+    """(number, balance, version) of accounts at the cut of ``report``, from rows of :class:`AccountCut`.
+
+    Their balances add up to what :func:`total` counts of this cluster.
+    """
+    coordinators = {part.tx: part.coordinator for part in report.prepared}
+    found: list[tuple[AccountId, int, int]] = []
+    for number, balance, version, delta, key in rows:
+        tx = bytes.fromhex(key)
+        if tx and (coordinators[tx], tx) not in committed:
+            balance -= delta
+        elif tx and delta:
+            version += 1
+        found.append((number, balance, version))
+    return found
+
+
+def to_document(report: AuditReport) -> dict[str, Any]:
+    """A report as JSON-like data; keys of transactions are hex."""
+    return {
+        **msgspec.structs.asdict(report),
+        "prepared": [[part.tx.hex(), part.coordinator, part.delta] for part in report.prepared],
+        "committed": [tx.hex() for tx in report.committed],
+        "leaving": [list(msgspec.structs.astuple(batch)) for batch in report.leaving],
+        "arrived": [list(msgspec.structs.astuple(batch)) for batch in report.arrived],
+    }
+
+
+def from_document(document: dict[str, Any]) -> AuditReport:
+    """The report that :func:`to_document` told.
+
+    Raises:
+        ValueError: the document is none (``msgspec.ValidationError`` is one).
+    """
+    prepared = [[bytes.fromhex(tx), *rest] for tx, *rest in document["prepared"]]
+    committed = [bytes.fromhex(tx) for tx in document["committed"]]
+    return msgspec.convert({**document, "prepared": prepared, "committed": committed}, AuditReport)

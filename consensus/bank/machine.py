@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from consensus.bank.audit import AuditReport, report
+from consensus.bank.audit import AccountCut, AuditReport, report
 from consensus.bank.movement import MoveEntry, Movement, MoveResult
 from consensus.bank.rules import first_debited, judge, well_formed
 from consensus.bank.sessions import Session
@@ -47,6 +47,7 @@ from consensus.types import (
 HASH_EVERY_SLOTS = 1_000
 HASHES_KEPT = 32
 AUDITS_KEPT = 8
+ACCOUNT_CUTS_KEPT = 2
 NO_NUMBER = -1
 """Stands for the session itself where a refusal is not about one transaction."""
 
@@ -74,6 +75,8 @@ class Machine:
         self.movement = Movement(state, own)
         self.own = own
         self.audits: dict[int, AuditReport] = {}
+        self.account_cuts: dict[int, AccountCut] = {}
+        """Accounts at the cuts of ``audits``; of fewer, since they are larger."""
         """Reports of the last few cuts."""
         self.hashes: dict[Slot, bytes] = {}
         """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
@@ -293,6 +296,9 @@ class Machine:
         self.audits[number] = report(self.state, self.own, number)
         if len(self.audits) > AUDITS_KEPT:
             del self.audits[next(iter(self.audits))]
+        self.account_cuts[number] = AccountCut(self.state)
+        if len(self.account_cuts) > ACCOUNT_CUTS_KEPT:
+            del self.account_cuts[next(iter(self.account_cuts))]
 
     def _open(self, slot: Slot, session_id: SessionId) -> Applied:
         sessions = self.state.sessions

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 
 from consensus import codec
-from consensus.bank.audit import AuditReport
+from consensus.bank import audit
 from consensus.messages.control import Command, CommandReply
 from consensus.net.wire import Wire
 from consensus.node.faults import LinkFault
@@ -106,6 +106,11 @@ class _Cut(_Args):
     number: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 
 
+class _CutAccounts(_Cut):
+    after: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=inspect.ACCOUNTS_MAX)] = 1_000
+
+
 class _Counters(_Args):
     reset: bool = False
 
@@ -135,6 +140,7 @@ class Operators:
             "wal": (_Args, lambda args, wire: inspect.wal(node.replica)),
             "cut": (_Cut, lambda args, wire: node.cut(args.number)),
             "audit": (_Cut, self._audit),
+            "cut_accounts": (_CutAccounts, self._cut_accounts),
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
             "latency": (_Args, lambda args, wire: node.latency()),
@@ -168,7 +174,11 @@ class Operators:
     def _fitting(self, carry_out: Callable[[Any, Wire], Any], args: _Args, wire: Wire) -> Any:
         """The body, with fewer rows than asked for where that many do not fit a frame."""
         body = carry_out(args, wire)
-        while isinstance(args, _Log | _Accounts) and args.limit > 1 and _size(body) > REPLY_BYTES_MAX:
+        while (
+            isinstance(args, _Log | _Accounts | _CutAccounts)
+            and args.limit > 1
+            and _size(body) > REPLY_BYTES_MAX
+        ):
             args.limit //= 2
             body = carry_out(args, wire)
         if isinstance(body, dict) and isinstance(body.get("views"), list):
@@ -181,9 +191,21 @@ class Operators:
 
     def _audit(self, args: _Cut, wire: Wire) -> dict[str, Any]:
         """The report of a cut once it is applied here; null before, and when it is long past."""
-        machine = self._node.replica.machine
+        replica = self._node.replica
+        machine = replica.machine
         report = machine.audits.get(args.number)
-        return {"last": machine.state.audit, "report": None if report is None else _document(report)}
+        return {
+            "incarnation": replica.incarnation,
+            "last": machine.state.audit,
+            "report": None if report is None else audit.to_document(report),
+        }
+
+    def _cut_accounts(self, args: _CutAccounts, wire: Wire) -> dict[str, Any]:
+        """Accounts at a cut, ``accounts`` null when this node holds none of it (any more)."""
+        replica = self._node.replica
+        cut = replica.machine.account_cuts.get(args.number)
+        rows, following = (None, None) if cut is None else cut.rows(args.after, args.limit)
+        return {"incarnation": replica.incarnation, "accounts": rows, "next": following}
 
     def _accounts(self, args: _Accounts, wire: Wire) -> dict[str, Any]:
         return inspect.accounts(self._node.replica, args.ids, args.after, args.limit, args.changed)
@@ -192,14 +214,6 @@ class Operators:
 def _refusal(command: Command, reason: str) -> CommandReply:
     _log.info("refused a command: %s", reason)
     return CommandReply(command.id, False, {"error": reason})
-
-
-def _document(report: AuditReport) -> dict[str, Any]:
-    return {
-        **msgspec.structs.asdict(report),
-        "prepared": [[part.tx.hex(), part.coordinator, part.delta] for part in report.prepared],
-        "committed": [tx.hex() for tx in report.committed],
-    }
 
 
 def _size(body: Any) -> int:

@@ -6,7 +6,17 @@ from itertools import permutations
 
 import pytest
 
-from consensus.bank.audit import AuditReport, PreparedPart, report, total
+from consensus.bank.audit import (
+    AccountCut,
+    AuditReport,
+    PreparedPart,
+    commits,
+    counted,
+    from_document,
+    report,
+    to_document,
+    total,
+)
 from consensus.bank.cross import tx_key, tx_of_key
 from consensus.bank.machine import Machine
 from consensus.messages.client import Status
@@ -63,6 +73,42 @@ def test_the_total_is_constant_over_every_consistent_cut() -> None:
     for cut in set(consistent):
         reports = [prefixes[slot][cluster] for cluster, slot in zip((1, 2, 3), cut, strict=True)]
         assert total(reports)[0] == MONEY, cut
+
+
+def test_the_accounts_of_a_cut_add_up_at_every_step_of_a_transaction() -> None:
+    machines = {cluster: machine_of(cluster) for cluster in (1, 2, 3)}
+    for cluster, entry in steps_of_a_commit(machines):
+        apply(machines[cluster], entry)  # type: ignore[arg-type]
+        reports = {c: report(m.state, c, 1) for c, m in machines.items()}
+        committed = commits(reports.values())
+        rows = [
+            row
+            for c, m in machines.items()
+            for row in counted(AccountCut(m.state).rows(0, 100)[0], reports[c], committed)
+        ]
+        assert sum(balance for _, balance, _ in rows) == MONEY
+        decided = bool(committed) or (machines[1].state.accounts[1].version == 1)
+        assert {number: (balance, version) for number, balance, version in rows if version} == (
+            {1: (70, 1), 2: (90, 1), 11: (125, 1), 21: (115, 1)} if decided else {}
+        )
+
+
+def test_accounts_of_a_cut_come_in_pages() -> None:
+    cut = AccountCut(machine_of().state)
+    first, after = cut.rows(0, 6)
+    second, end = cut.rows(after or 0, 6)
+    assert ([row[0] for row in first], after) == ([1, 2, 3, 4, 5, 6], 6)
+    assert ([row[0] for row in second], end) == ([7, 8, 9, 10], None)
+    assert cut.rows(10, 6) == ([], None)
+
+
+def test_a_report_comes_back_from_its_document() -> None:
+    machines = {cluster: machine_of(cluster) for cluster in (1, 2, 3)}
+    for cluster, entry in steps_of_a_commit(machines)[:4]:
+        apply(machines[cluster], entry)  # type: ignore[arg-type]
+        for c, machine in machines.items():
+            made = report(machine.state, c, 1)
+            assert from_document(to_document(made)) == made
 
 
 def test_money_that_is_missing_shows() -> None:

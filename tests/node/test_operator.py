@@ -93,7 +93,11 @@ async def test_counters_and_latency_start_anew_when_asked_to(bank: Bank) -> None
 async def test_an_audit_cut_is_made_by_the_leader_and_reported_everywhere(bank: Bank) -> None:
     leader = await bank.leader()
     await transfers(bank, (3, 9, 25))
-    assert (await bank.call(leader, "audit", number=5)) == {"last": 0, "report": None}
+    assert (await bank.call(leader, "audit", number=5)) == {
+        "incarnation": 1,
+        "last": 0,
+        "report": None,
+    }
     await bank.call(leader, "cut", number=5)
     await bank.until(lambda _: all(5 in one.node.replica.machine.audits for one in bank.nodes.values()))
     for me in bank.nodes:

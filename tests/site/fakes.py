@@ -239,6 +239,7 @@ class FakeWorker:
         self.socket = WebsocketCommunicator(application, "/ws/worker/", headers)
         self._serving: asyncio.Task[None] | None = None
         self.seq = 0
+        self.last_cut = 0
         self.state = "up"
 
     @property
@@ -265,6 +266,33 @@ class FakeWorker:
             "uptime_s": 4.5,
             "hash": {"slot": 0, "hash": "ab"},
         }
+
+    def hold(self, balances: int, rows: list[list[Any]] | None = None, **parts: Any) -> None:
+        """Make audit cuts of a cluster that holds ``balances``, ``rows`` as ``cut_accounts`` tells them."""
+        cluster = self.status["cluster"]
+        report = {"cluster": cluster, "slot": 7, "accounts": 30, "balances": balances} | {
+            "prepared": [],
+            "committed": [],
+            "leaving": [],
+            "arrived": [],
+            **parts,
+        }
+
+        def cut(number: int) -> dict[str, Any]:
+            self.last_cut = max(number, self.last_cut)
+            return {}
+
+        def audit(number: int) -> dict[str, Any]:
+            made = number == self.last_cut
+            told = {**report, "number": number} if made else None
+            return {"incarnation": 1, "last": self.last_cut, "report": told}
+
+        def cut_accounts(number: int, after: int, limit: int) -> dict[str, Any]:
+            page = [row for row in rows or [] if row[0] > after][:limit]
+            more = rows and page and page[-1] != rows[-1]
+            return {"incarnation": 1, "accounts": page, "next": page[-1][0] if more else None}
+
+        self.answers |= {"cut": cut, "audit": audit, "cut_accounts": cut_accounts}
 
     async def connect(self) -> None:
         connected, _ = await self.socket.connect(TIMEOUT_S)

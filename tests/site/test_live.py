@@ -234,22 +234,25 @@ async def test_checks_notice_money_that_is_gone(site: Site, workers: dict[int, F
     from bankweb.orchestration.hub import hub
 
     await until(lambda: all(view.reports for view in hub().nodes.values()))
-    assert await checks.money_conserved() is None
     for worker in workers.values():
-        worker.answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 300}
-    assert (await checks.money_conserved())["ok"]
-    workers[4].answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 299}
-    verdict = await checks.money_conserved()
-    assert (verdict["ok"], verdict["detail"]) == (False, "all balances add up to 599, not 600")
+        worker.hold(300)
+    assert (await checks.balances_constant())["ok"]
+    for worker in workers.values():
+        worker.hold(300 if worker.node < 4 else 299)
+    verdict = await checks.balances_constant()
+    assert (verdict["ok"], verdict["detail"]) == (
+        False,
+        "cut 2: all balances add up to 599; it should be 600",
+    )
 
 
 async def test_checks_run_while_somebody_looks(site: Site, workers: dict[int, FakeWorker]) -> None:
     for worker in workers.values():
-        worker.answers["summary"] = {"count": 30, "min": 0, "max": 20, "total": 300}
+        worker.hold(300)
     socket = await _open(site)
     await _next(socket, "key")
     found: set[str] = set()
-    while found != {"replicas agree", "money conserved"}:
+    while found != {"replicas agree", "Σ balances constant"}:
         frame = await _next(socket, "frame")
         found |= {event["name"] for event in frame["events"] if event["k"] == "check"}
     await socket.disconnect()

@@ -83,6 +83,15 @@ async def test_answers_are_as_described(
         worker.answers["latency"] = {}
         worker.answers["views"] = {"views": []}
         worker.answers["log"] = {"entries": [], "next": None}
+        worker.answers["locks"] = {
+            "locks": [{"account": 1, "tx": "ab-1", "coordinator": 2}],
+            "waiting": [{"tx": "ab-2", "accounts": [1]}],
+        }
+        worker.answers["wal"] = {
+            "records": [{"account": 1, "delta": -3, "tx": "ab-1", "prepared_in": 4}],
+            "unfinished": [{"tx": "ab-3", "number": 3, "commit": True, "participants": [2]}],
+        }
+        worker.hold(300, [[worker.node, 10, 1, 0, ""]])
         worker.answers["summary"] = {"count": 1, "min": 1, "max": 1, "total": 1}
     transfer = {"sender": 1, "receiver": 2, "amount": 3}
     sent = await site.post("/api/transactions/", transfer)
