@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from consensus.client.attempts import submit_until
 from consensus.client.bank import BankClient
 from consensus.client.errors import ClientError
 from consensus.client.fleet import Fleet
@@ -14,13 +15,12 @@ from consensus.client.results import REFUSED, UNKNOWN, ReadValues, TxResult
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import Command, TestSet
 from consensus.testset.report import CommandResult, SetReport, performance
+from consensus.testset.settling import SETTLE_TIMEOUT_S, settle
 from consensus.topology import Topology
 from consensus.types import AccountId, ClusterId, NodeId, majority
 
 DEADLINE_S: Final = 5.0
 """How long a command waits for its outcome."""
-SETTLE_TIMEOUT_S: Final = 5.0
-"""How long a barrier waits for decisions to be applied everywhere."""
 LEADER_TIMEOUT_S: Final = 5.0
 """How long a set waits, after its live nodes are set, until each cluster with a majority has a leader."""
 CONCURRENT_MAX: Final = 1_000
@@ -84,7 +84,7 @@ class _Run:
         self._set = test_set
         self._deadline_s = deadline_s
         self._live = set(test_set.live)
-        self._reached: dict[ClusterId, int] = {}  # the highest slot that an answer named
+        self._answered: set[str] = set()  # transactions with a final outcome
         self._unresolved: list[tuple[CommandResult, TxResult]] = []
         self._notes: list[str] = []
         self._room = asyncio.Semaphore(CONCURRENT_MAX)
@@ -152,21 +152,9 @@ class _Run:
 
     async def _settle(self, before: str) -> None:
         """Wait until every decision that was answered is applied on all live replicas that can know it."""
-        wanted = {
-            node: self._reached[cluster]
-            for cluster in self._clusters_with_majority()
-            if cluster in self._reached
-            for node in self._topology.cluster_by_id[cluster].members
-            if node in self._live
-        }
+        able = [self._topology.cluster_by_id[cluster] for cluster in sorted(self._clusters_with_majority())]
         try:
-            await self._fleet.wait(
-                wanted,
-                lambda found: all(
-                    node in found and found[node]["applied"] >= slot for node, slot in wanted.items()
-                ),
-                SETTLE_TIMEOUT_S,
-            )
+            await settle(self._fleet, able, self._live, self._answered, SETTLE_TIMEOUT_S)
         except TimeoutError:
             self._notes.append(
                 f"before {before}: not every live replica applied all answered decisions within "
@@ -204,15 +192,14 @@ class _Run:
                 values = await self._client.read(command.accounts, command.level, deadline_s=self._deadline_s)
                 return self._read_result(command, level, values)
             sender, receiver = command.accounts
-            result = await self._client.transfer(
-                sender, receiver, command.amount, deadline_s=self._deadline_s
-            )
+            legs = (sender, -command.amount, receiver, command.amount)
+            result = await submit_until(self._client, legs, self._deadline_s)
         except (ClientError, ValueError) as error:
             return CommandResult(command.text, level, command.kind, REFUSED, reason=str(error))
         return self._transfer_result(command, level, result)
 
     def _transfer_result(self, command: Command, level: str, result: TxResult) -> CommandResult:
-        self._note_slot(result)
+        self._note(result)
         row = CommandResult(
             command.text,
             level,
@@ -241,10 +228,9 @@ class _Run:
             answered=values.outcome == "ok",
         )
 
-    def _note_slot(self, result: TxResult) -> None:
-        for position in result.positions:
-            cluster = position["cluster"]
-            self._reached[cluster] = max(self._reached.get(cluster, 0), position["slot"])
+    def _note(self, result: TxResult) -> None:
+        if result.final:
+            self._answered.add(str(result.id))
 
     async def _resolve(self) -> None:
         """Make unknown transfers final where a majority is up; the others stay as they are."""
@@ -257,7 +243,7 @@ class _Run:
             if answer.final:
                 row.resolved = answer.outcome
                 row.reason = answer.reason
-                self._note_slot(answer)
+                self._note(answer)
                 self._unresolved.remove((row, result))
         await self._settle("the balances")
 

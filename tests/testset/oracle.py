@@ -1,7 +1,8 @@
 """What a test set must come to, from the course's own rule and nothing of the bank's code.
 
-A transfer commits exactly when a majority of its cluster is up and the sender has the money. A failed node
-keeps the balances it had; a live one has all that was committed, as far as its cluster can still decide.
+A transfer commits exactly when a majority of each cluster it touches is up and the sender has the money. A
+failed node keeps the balances it had; a live one has all that was committed, as far as its cluster can still
+decide.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Expected:
-    """``outcomes``: per command ``committed``, ``aborted``, ``none`` (no final outcome, nothing committed) or
-    ``ok``; for reads the balance, or None where nobody may answer. ``balances``: account → node → balance."""
+    """What is to be expected.
+
+    Attributes:
+        outcomes: per command ``committed``, ``aborted`` (for want of money), ``none`` (a cluster cannot
+            decide: whatever the client was told, nothing committed) or ``ok``.
+        reads: per command the balance read; None where nobody may answer.
+        balances: account → node → balance.
+    """
 
     outcomes: list[str] = field(default_factory=list)
     reads: list[int | None] = field(default_factory=list)
@@ -53,14 +60,13 @@ class Oracle:
                 outcome = "ok"
             else:
                 named.update(fields[:2] if kind == "transfer" else fields)
-                cluster = self.cluster(fields[0])
-                balances = state[cluster]
-                if not able(cluster):
+                touched = [self.cluster(account) for account in (fields if kind == "read" else fields[:2])]
+                if not all(map(able, touched)):
                     outcome = "none"
                 elif kind == "read":
-                    outcome, read = "ok", balances.get(fields[0], self.balance)
+                    outcome, read = "ok", state[touched[0]].get(fields[0], self.balance)
                 else:
-                    outcome = self._transfer(balances, *fields)
+                    outcome = self._transfer(state[touched[0]], state[touched[1]], *fields)
             expected.outcomes.append(outcome)
             expected.reads.append(read)
             for cluster in self.members:
@@ -73,9 +79,11 @@ class Oracle:
             expected.balances[account] = {node: held[node].get(account, self.balance) for node in nodes}
         return expected
 
-    def _transfer(self, balances: dict[int, int], sender: int, receiver: int, amount: int) -> str:
-        if balances.get(sender, self.balance) < amount:
+    def _transfer(
+        self, from_: dict[int, int], to: dict[int, int], sender: int, receiver: int, amount: int
+    ) -> str:
+        if from_.get(sender, self.balance) < amount:
             return "aborted"
-        balances[sender] = balances.get(sender, self.balance) - amount
-        balances[receiver] = balances.get(receiver, self.balance) + amount
+        from_[sender] = from_.get(sender, self.balance) - amount
+        to[receiver] = to.get(receiver, self.balance) + amount
         return "committed"

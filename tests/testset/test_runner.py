@@ -33,7 +33,8 @@ class FakeFleet:
         self.topology = TOPOLOGY
         self.calls: list[tuple[int, str]] = []
         self.applied = dict.fromkeys(TOPOLOGY.nodes, 0)
-        self.slot = 0
+        self.slot = dict.fromkeys(TOPOLOGY.cluster_by_id, 0)
+        self.locks: dict[int, list[str]] = {}
         self.views: dict[int, list[dict[str, Any]]] = {}
 
     async def call(self, node: int, name: str, **args: Any) -> Any:
@@ -42,12 +43,26 @@ class FakeFleet:
     async def ask(self, nodes: Any, name: str, **args: Any) -> dict[int, Any]:
         if name == "accounts":
             return {n: {"accounts": [[i, 10 * n, 1, 0] for i in args["ids"]]} for n in nodes}
+        if name == "locks":
+            return {n: {"locks": [{"account": 1, "tx": tx} for tx in self.locks.get(n, [])]} for n in nodes}
         return {node: {"views": self.views.get(node, [])} for node in nodes}
 
-    async def wait(self, nodes: Any, condition: Any, timeout_s: float) -> Any:
-        async with asyncio.timeout(timeout_s):
-            while not condition({node: {"applied": self.applied[node]} for node in nodes}):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+    async def statuses(self, nodes: Any, timeout_s: float) -> dict[int, Any]:
+        return {node: self.status(node) for node in nodes}
+
+    def status(self, node: int) -> dict[str, Any]:
+        cluster = TOPOLOGY.cluster_by_node[node]
+        failed = {other for other, name in self.calls if name == "fail"}
+        leader = next((other for other in cluster.members if other not in failed), 0)
+        return {
+            "role": "leader" if node == leader else "follower",
+            "established": True,
+            "ballot": [1, leader],
+            "queue": 0,
+            "proposed": self.slot[cluster.id],
+            "watermark": self.slot[cluster.id],
+            "applied": self.applied[node],
+        }
 
     async def wait_leaders(self, clusters: Any, among: Any, timeout_s: float) -> None:
         return None
@@ -66,8 +81,8 @@ class FakeClient:
         self.resolved: list[int] = []
         self.lagging: set[int] = set()
 
-    async def transfer(self, sender: int, receiver: int, amount: int, **_: Any) -> TxResult:
-        legs = (sender, -amount, receiver, amount)
+    async def submit(self, legs: tuple[int, ...], **_: Any) -> TxResult:
+        sender, _, receiver, amount = legs
         clusters = self.directory.clusters_of(legs)
         await self._work(sender, (sender, receiver, amount))
         outcome = self.scripted.get(sender, "committed")
@@ -76,11 +91,11 @@ class FakeClient:
     def _result(self, tx_id: TxId, clusters: Any, legs: Any, outcome: str) -> TxResult:
         stored = None
         if outcome in ("committed", "aborted"):
-            self.fleet.slot += 1
-            stored = Outcome(int(outcome == "aborted"), self.fleet.slot, 0, Ballot(1, 1), ())
+            slot = self.fleet.slot[clusters[0]] = self.fleet.slot[clusters[0]] + 1
+            stored = Outcome(int(outcome == "aborted"), slot, 0, Ballot(1, 1), ())
             for node in TOPOLOGY.cluster_by_id[clusters[0]].members:
                 if node not in self.lagging:
-                    self.fleet.applied[node] = self.fleet.slot
+                    self.fleet.applied[node] = slot
         reason = None if outcome == "committed" else "why"
         return TxResult(tx_id, outcome, reason, clusters, legs, stored, 0, 2.0)
 
@@ -142,6 +157,17 @@ async def test_a_barrier_waits_until_live_replicas_applied_what_was_answered() -
     await asyncio.sleep(0.05)
     assert bench.fleet.calls == []
     bench.fleet.applied[3] = 1
+    report = await run
+    assert (bench.fleet.calls, report.notes) == ([(1, "fail")], [])
+
+
+async def test_a_barrier_waits_for_the_decisions_of_other_clusters() -> None:
+    bench = Bench()
+    bench.fleet.locks = {6: [str(TxId(bytes(16), 1)), str(TxId(bytes(16), 99))]}
+    run = asyncio.create_task(bench.run(a_set("(1, 3001, 1)", "F(n1)")))
+    await asyncio.sleep(0.05)
+    assert bench.fleet.calls == []
+    bench.fleet.locks = {6: [str(TxId(bytes(16), 99))]}  # nobody was answered about that one
     report = await run
     assert (bench.fleet.calls, report.notes) == ([(1, "fail")], [])
 
