@@ -25,6 +25,7 @@ from consensus.simulation.faults import Injector
 from consensus.simulation.invariants import Checker, Violation
 from consensus.simulation.network import QUIET, Network
 from consensus.simulation.node import FAR_US, SimNode
+from consensus.simulation.points import Moment
 from consensus.simulation.tight import SESSION_NAMES
 from consensus.simulation.whole import Whole, WholeError
 from consensus.topology import Cluster
@@ -44,6 +45,8 @@ class World:
         self.config = config
         self.now_us = 0
         self.steps = 0
+        self.hook: Callable[[Moment], None] | None = None
+        """Told of every message and write before and after; it may crash nodes."""
         self.network = Network(config.seed, config.profile)
         self.whole = Whole(config.topology)
         self.checkers: dict[int, Checker] = {}
@@ -85,9 +88,13 @@ class World:
         for _ in range(config.clients):
             number = len(self.clients) + 1
             others = tuple(other for other in config.topology.clusters if other is not cluster)
-            client = SimClient(config.seed, number, cluster, config.habits, checker, others)
-            self.clients[number] = client
-            self.push(0, self._tick, client)
+            self.add(SimClient(config.seed, number, cluster, config.habits, checker, others))
+
+    def add(self, client: SimClient) -> None:
+        """Let a client begin now. Its number must be its own."""
+        assert client.number not in self.clients
+        self.clients[client.number] = client
+        self.push(self.now_us, self._tick, client)
 
     # --- running ---------------------------------------------------------------------
 
@@ -219,16 +226,23 @@ class World:
         self.steps += 1
         note = self._pending_hash
         note += _STEP.pack(now, node.id, len(out.persist))
+        if out.persist and self._gone("persist", "before", node, [append.record for append in out.persist]):
+            return
         push = self.push
         delays = self.network.delays
         wire = self.config.wire
+        hooked = self.hook is not None
         for send in leaving:
             data = encode(send.message)
             note += data
             message = data if wire else send.message
             for to in send.to:
+                if hooked and self._gone("send", "before", node, send.message, to):
+                    return
                 for delay in delays(node.id, to):
                     push(now + delay, self._deliver, (node.id, to, message))
+                if hooked and self._gone("send", "after", node, send.message, to):
+                    return
         for reply in out.replies:
             note += encode(reply.message)
             if not replica.frozen:
@@ -241,6 +255,14 @@ class World:
         if len(note) > 1 << 16:
             self._hash.update(note)
             note.clear()
+
+    def _gone(self, act: str, phase: str, node: SimNode, about: Any, other: NodeId = 0) -> bool:
+        """Tell the hook of a moment. Returns whether the node's process ended by it."""
+        if self.hook is None:
+            return False
+        life = node.life
+        self.hook(Moment(act, phase, node.id, about, other))
+        return node.replica is None or node.life != life
 
     def start_write(self, node: SimNode) -> None:
         """Have the node's disk begin with what was appended, unless it is at it, or stuck."""
@@ -296,8 +318,11 @@ class World:
             messages: list[Any] = decode_frame(frame(1, [message], 1))[1]
         else:
             messages = [message]
-        if not node.replica.frozen:
-            self.step(node, Receive(source, messages))
+        if node.replica.frozen or self._gone("receive", "before", node, messages[0], source):
+            return
+        self.step(node, Receive(source, messages))
+        if node.replica is not None:
+            self._gone("receive", "after", node, messages[0], source)
 
     def _synced(self, argument: tuple[SimNode, int]) -> None:
         node, life = argument
@@ -306,7 +331,12 @@ class World:
         if node.wedged:
             self.push(self.now_us + 10_000, self._synced, argument)
             return
-        self.step(node, node.synced())
+        records = node.disk.writing.records if node.disk.writing is not None else []
+        if self._gone("persist", "during", node, records):
+            return
+        persisted = node.synced()
+        if not self._gone("persist", "after", node, records):
+            self.step(node, persisted)
 
     def _checkpoint(self, argument: tuple[SimNode, int]) -> None:
         node, life = argument
