@@ -282,7 +282,11 @@ class Checker:
         for s in range(after + 1, slot + 1):
             touched |= self._changed[s]
         for account_id in touched:
-            account = state.accounts[account_id]
+            account = state.accounts.get(account_id)
+            if (account is not None) != self.bank.owned_at(account_id, slot):
+                raise Violation("owners follow from the log", f"n{node} at {slot}: account {account_id}")
+            if account is None:
+                continue
             committed = account.balance - state.cross.undo.get(account_id, 0)
             if not shown_at(history[account_id], account.version, committed, slot):
                 raise Violation(
@@ -290,6 +294,8 @@ class Checker:
                     f"n{node} at {slot}: account {account_id} is at {committed}, v{account.version}",
                 )
         self._check_locks(node, state)
+        if slot == self.bank.slot and state.moves.taken != self.bank.moves.taken:
+            raise Violation("taken follows from the log", f"n{node} at {slot}: {state.moves.taken}")
         if state.audit and (cut := replica.machine.audits.get(state.audit)) is not None:
             self._check_cut(cut)
         if slot % self._hash_every == 0 or slot - after > 1:
@@ -439,6 +445,10 @@ class Checker:
                 raise Violation(
                     "replicas identical at rest", f"n{node} is at {state.slot} of {self.bank.slot}"
                 )
+            if state.accounts.keys() != self.bank.balances.keys():
+                raise Violation("replicas identical at rest", f"n{node}: owned accounts")
+            if state.moves.batches or state.moves.taken or self.bank.moves.out:
+                raise Violation("batches of accounts come to an end", f"n{node}: {state.moves.batches}")
             for account, balance in self.bank.balances.items():
                 held = state.accounts[account]
                 if (held.balance, held.version) != (balance, self.bank.versions[account]):

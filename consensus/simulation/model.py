@@ -32,6 +32,7 @@ from consensus.messages.entries import (
     Transact,
 )
 from consensus.messages.txn import MOVED, PrepareRow
+from consensus.simulation.moved import ModelMoves, MoveEntry
 from consensus.simulation.whole import Part, Whole, WholeError
 from consensus.types import AMOUNT_MAX, BALANCE_MAX, SESSIONS_MAX, AccountId, ClusterId, SessionId, Slot, TxId
 
@@ -107,11 +108,17 @@ class Bank:
         self.evicted: set[SessionId] = set()
         self.ended: dict[TxId, Verdict] = {}
         """Every outcome there ever was; never forgotten."""
+        whole.ended[own] = self.ended
         self.views = 0
         self.history: dict[AccountId, list[tuple[Slot, int]]] = {
             account: [(0, balance)] for account in self.balances
         }
         """Per account and version: the slot that made it, and the balance."""
+        self.owned: dict[AccountId, list[tuple[Slot, bool]]] = {
+            account: [(0, True)] for account in self.balances
+        }
+        """Per account: from which slots on it is owned here, or not."""
+        self.moves = ModelMoves(self)
         self.held: Snapshot = {}
         self.unfinished: set[TxId] = set()
         self.audit = 0
@@ -123,6 +130,21 @@ class Bank:
         """What was prepared after ``slot``."""
         found = bisect_right(self._snapshots, slot, key=lambda snapshot: snapshot[0])
         return self._snapshots[found - 1][1]
+
+    def owned_at(self, account: AccountId, slot: Slot) -> bool:
+        """Whether the account was owned here after ``slot``."""
+        owned = self.owned.get(account, [])
+        found = bisect_right(owned, slot, key=lambda since: since[0])
+        return bool(found) and owned[found - 1][1]
+
+    def session_of(self, session: SessionId) -> ModelSession:
+        """The session, made where there is none."""
+        if session not in self.sessions and len(self.sessions) >= self.sessions_max:
+            raise ModelError("a moved session does not fit, and this model does not know which is the oldest")
+        return self.sessions.setdefault(session, ModelSession())
+
+    def error(self, text: str) -> ModelError:
+        return ModelError(text)
 
     def apply(self, slot: Slot, batch: Batch) -> set[AccountId]:
         """Run a slot. Returns the accounts that changed.
@@ -146,8 +168,14 @@ class Bank:
             elif isinstance(entry, OpenSession):
                 if len(self.sessions) < self.sessions_max:
                     self.sessions.setdefault(entry.session, ModelSession())
+            elif isinstance(entry, MoveEntry):
+                try:
+                    self.moves.apply(entry, changed)
+                except WholeError as error:
+                    raise ModelError(str(error)) from error
             elif isinstance(entry, Abort):
-                self._finish(entry.session, [entry.number], entry.reason)
+                if entry.payer not in self.moves.taken and entry.payer not in self.moves.gone:
+                    self._finish(entry.session, [entry.number], entry.reason)
             elif isinstance(entry, Resolve):
                 self._finish(entry.session, entry.numbers, Status.COORDINATOR_TIMEOUT)
             elif isinstance(entry, EvictSessions):
@@ -226,11 +254,14 @@ class Bank:
         for account in legs:
             if account not in self.balances:
                 return None if 1 <= account <= self.accounts_total else Status.UNKNOWN_ACCOUNT
-        if self._locked(legs):
+        if self.busy(legs):
             return None
         return self._judge(legs, item.conditions)
 
-    def _locked(self, legs: dict[AccountId, int]) -> bool:
+    def busy(self, legs: dict[AccountId, int]) -> bool:
+        """Whether an account is locked by a prepared transaction, or taken by a batch."""
+        if any(account in self.moves.taken for account in legs):
+            return True
         return any(account in held.legs[::2] for held in self.held.values() for account in legs)
 
     def _judge(self, legs: dict[AccountId, int], conditions: tuple[int, ...]) -> Status:
@@ -290,7 +321,7 @@ class Bank:
                 return
             if missing:
                 status = Status.UNKNOWN_ACCOUNT
-            elif self._locked(own):
+            elif self.busy(own):
                 return
             else:
                 status = self._judge(own, item.conditions)
@@ -313,7 +344,7 @@ class Bank:
         if row.at < self._below.get(coordinator, 0) or self._is_over(tx, row.at):
             return
         legs = dict(zip(row.legs[::2], row.legs[1::2], strict=True))
-        if any(account not in self.balances for account in legs) or self._locked(legs):
+        if any(account not in self.balances for account in legs) or self.busy(legs):
             return
         if self._judge(legs, row.conditions) == Status.COMMITTED:
             self.held[tx] = Held(coordinator, row.at, row.legs)

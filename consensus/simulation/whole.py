@@ -7,7 +7,7 @@ Commit*, 2006, 2): no two clusters end a transaction differently, a commit needs
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from consensus.bank.audit import AuditReport, total
 from consensus.topology import Topology
@@ -23,6 +23,14 @@ class Part(NamedTuple):
 
     legs: tuple[int, ...]
     after: tuple[int, ...]
+
+
+class Carried(NamedTuple):
+    """An account on its way: what it holds, and its epoch at the new owner."""
+
+    balance: int
+    version: int
+    epoch: int
 
 
 class Whole:
@@ -44,6 +52,12 @@ class Whole:
         self._parts: dict[TxId, dict[ClusterId, Part]] = {}
         self._due: dict[tuple[TxId, ClusterId], int] = {}
         """Money that a committed transaction has still to move in a participant."""
+        self.ended: dict[ClusterId, dict[TxId, Any]] = {}
+        """Every outcome of each cluster's log (``model.Verdict``)."""
+        self.moved = 0
+        """Accounts that have changed their owner."""
+        self._owner: dict[AccountId, tuple[ClusterId, int]] = {}
+        self._on_its_way: dict[tuple[ClusterId, int], tuple[ClusterId, dict[AccountId, Carried]]] = {}
         self._reports: dict[int, dict[ClusterId, AuditReport]] = {}
         self._counted = 0
         """Number of the last cut that was counted."""
@@ -105,6 +119,40 @@ class Whole:
         elif tx not in self._decided and tx not in self._taken_back:
             self._given_up.add(tx)
 
+    # --- accounts that move ------------------------------------------------------------
+
+    def left(
+        self, batch: tuple[ClusterId, int], destination: ClusterId, accounts: dict[AccountId, Carried]
+    ) -> None:
+        """The source flipped a batch.
+
+        Raises:
+            WholeError: an account of it is not the source's, or the batch was flipped before.
+        """
+        if batch in self._on_its_way:
+            raise WholeError(f"batch {batch} is flipped twice")
+        for account, carried in accounts.items():
+            owner, epoch = self._owner.get(account, (batch[0], 0))
+            if (owner, epoch + 1) != (batch[0], carried.epoch):
+                raise WholeError(f"cluster {batch[0]} flips account {account} of cluster {owner}")
+            self._owner[account] = (0, epoch)
+        self._on_its_way[batch] = (destination, accounts)
+
+    def arrived(
+        self, batch: tuple[ClusterId, int], destination: ClusterId, accounts: dict[AccountId, Carried]
+    ) -> None:
+        """The destination owns a batch.
+
+        Raises:
+            WholeError: nobody flipped it, it went elsewhere or twice, or something changed on the way.
+        """
+        if self._on_its_way.get(batch) != (destination, accounts):
+            raise WholeError(f"cluster {destination} takes batch {batch}, on its way: {self._on_its_way}")
+        del self._on_its_way[batch]
+        self.moved += len(accounts)
+        for account, carried in accounts.items():
+            self._owner[account] = (destination, carried.epoch)
+
     # --- money -----------------------------------------------------------------------
 
     def cut(self, report: AuditReport) -> None:
@@ -134,5 +182,7 @@ class Whole:
         """
         if self._due:
             raise WholeError(f"committed, but not in every cluster: {sorted(self._due)}")
+        if self._on_its_way:
+            raise WholeError(f"flipped, but owned by nobody: {self._on_its_way}")
         if balances != self.money:
             raise WholeError(f"the bank holds {balances}, not {self.money}")
