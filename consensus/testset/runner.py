@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from consensus.client.attempts import submit_until
@@ -51,12 +51,21 @@ class SetRunner:
         topology: the bank; every node must be running.
         secret: its cluster secret.
         deadline_s: how long a command waits for its outcome.
+        told: called with the number of commands that are over, each time one more is.
     """
 
-    def __init__(self, topology: Topology, secret: str, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        secret: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+        told: Callable[[int], None] | None = None,
+    ) -> None:
         self.topology = topology
         self._secret = secret
         self._deadline_s = deadline_s
+        self._told = told or (lambda _: None)
 
     async def run(self, test_set: TestSet) -> SetReport:
         """Reset the bank, run one set, report. The bank is left as the set left it, failed nodes included.
@@ -71,13 +80,22 @@ class SetRunner:
             client = BankClient(self.topology, self._secret, name=f"testset-{test_set.number}")
             async with client:
                 await client.ready(LEADER_TIMEOUT_S)
-                return await _Run(fleet, client, test_set, self._deadline_s).run()
+                return await _Run(fleet, client, test_set, self._deadline_s, self._told).run()
 
 
 class _Run:
     """One set on a bank that was just reset."""
 
-    def __init__(self, fleet: Fleet, client: BankClient, test_set: TestSet, deadline_s: float) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: BankClient,
+        test_set: TestSet,
+        deadline_s: float,
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._told = told
+        self._over = 0
         self._topology = fleet.topology
         self._fleet = fleet
         self._client = client
@@ -97,6 +115,7 @@ class _Run:
             first = segment[0]
             if first.node:
                 results.append(await self._barrier(first))
+                self._count()
                 continue
             started = time.perf_counter()
             results += await self._concurrently(segment)
@@ -112,6 +131,10 @@ class _Run:
             performance=performance(results, busy_s),
             notes=self._notes,
         )
+
+    def _count(self) -> None:
+        self._over += 1
+        self._told(self._over)
 
     # --- nodes ------------------------------------------------------------
 
@@ -181,7 +204,9 @@ class _Run:
         try:
             if before:
                 await asyncio.wait(before)
-            return await self._execute(command)
+            result = await self._execute(command)
+            self._count()
+            return result
         finally:
             self._room.release()
 

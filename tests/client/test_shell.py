@@ -27,6 +27,7 @@ from consensus.cli.shell.teller import (
     LogEntry,
     NodeAccounts,
     Replica,
+    Summary,
     TellerError,
     Transfer,
 )
@@ -54,6 +55,10 @@ class FakeTeller:
 
     async def balance(self, account: int) -> Balance:
         return Balance(account, 10, 0, 3, 1.0)
+
+    async def summary(self, first: int, last: int) -> Summary:
+        self.calls.append(("summary", first, last))
+        return Summary(0, None, None, 0) if first > 60 else Summary(3, 9, 11, 30)
 
     async def replicas(self, account: int) -> list[Replica]:
         return [Replica(1, "up", 8, 1), Replica(2, "failed", 10, 0), Replica(3, "down", None, None)]
@@ -120,6 +125,12 @@ async def test_reads(session: Session) -> None:
     assert "5: 10 (version 0, slot 3, 1.0 ms)" in await session.type("balance 5")
     said = await session.type("printbalance 5")
     assert "PrintBalance(5) → n1 : 8, n2 : 10, n3 : –; n2 is failed, n3 is down" in said
+    said = await session.type("printbalance 1..60")
+    assert "PrintBalance(1..60) → min 9, max 11, total 30, count 3" in said
+    assert session.teller.calls == [("summary", 1, 60)]
+    assert "there are no accounts 61..70" in await session.type("printbalance 61..70", fails=True)
+    assert "A must be 1 or more" in await session.type("printbalance 9..1", fails=True)
+    assert "B: must be a whole number" in await session.type("printbalance 9..x", fails=True)
     assert "n1 at slot 4: 5=9 (v1), 6=11 (v1), …" in await session.type("printdb")
 
 
@@ -318,7 +329,8 @@ async def test_token_of_a_printed_address(site: FakeSite) -> None:
 def test_private_bank_from_a_pipe() -> None:
     lines = [
         "send 1 2 3", "balance 2", "printbalance 2", "send 1 2 100", "fail 1", "send 1 2 1", "printview",
-        "recover 1", "printdb", "printlog 2 3", "performance", "send 1 3001 1", "flush", "balance 2",
+        "recover 1", "printbalance 1..10", "printdb", "printlog 2 3", "performance",
+        "send 1 3001 1", "flush", "balance 2",
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "manage.py", "bankshell", "--nodes", "3"],
@@ -334,6 +346,7 @@ def test_private_bank_from_a_pipe() -> None:
     assert said.count("committed") == 3, said
     assert "2: 13 (version 1" in said
     assert "PrintBalance(2) → n1 : 13, n2 : 13, n3 : 13" in said
+    assert "PrintBalance(1..10) → min 6, max 14, total 100, count 10" in said
     assert "aborted · insufficient_funds" in said
     assert "NEW-VIEW c1 ballot (2," in said
     assert "n2 at slot" in said

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,52 @@ def test_json_is_all_that_stdout_gets() -> None:
     assert first["balances"]["1001"] == {"1": 9, "2": 9, "3": 9}
     assert {row["outcome"] for row in fifth["commands"] if row["kind"] == "transfer"} == {"committed"}
     assert first["performance"]["latency_ms"]["p99"] > 0
+
+
+@pytest.mark.process
+def test_a_terminal_is_asked_before_each_set() -> None:
+    """At a terminal the next set waits for its word, and the Print functions come in between."""
+    theirs, ours = pty.openpty()
+    command = [sys.executable, "manage.py", "testset", "testcases/four-clusters-120-accounts.csv"]
+    sizes = ["--clusters", "4", "--nodes", "3", "--accounts", "120", "--sets", "1,2,3", "--deadline", "1"]
+    environment = {**os.environ, "TERM": "dumb", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    with subprocess.Popen(
+        command + sizes, cwd=PROJECT, stdin=ours, stdout=ours, stderr=ours, env=environment
+    ) as child:
+        os.close(ours)
+        said = Terminal(theirs)
+        said.until("next runs the first")
+        said.type("next", "2 sets left")
+        said.type("printbalance 31", "PrintBalance(31) → n4 : 6, n5 : 6, n6 : 6")
+        said.type("printbalance 1..120", "total 1200, count 120")
+        said.type("skip", "set 2 skipped")
+        said.type("next", "that was the last set")
+        said.type("next", "load it again to start over")
+        os.write(theirs, b"quit\r")
+        assert child.wait(60) == 0
+    os.close(theirs)
+
+
+class Terminal:
+    """The far end of a terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.text = ""
+
+    def type(self, line: str, answer: str) -> None:
+        self.until("bank> ")
+        os.write(self.descriptor, f"{line}\r".encode())
+        self.until(answer)
+
+    def until(self, wanted: str) -> None:
+        """Read on until ``wanted`` comes; what was read before is gone."""
+        until = time.monotonic() + 60
+        while wanted not in self.text:
+            ready, _, _ = select.select([self.descriptor], [], [], max(0.0, until - time.monotonic()))
+            assert ready, f"{wanted!r} did not come; at last:\n{self.text[-2000:]}"
+            self.text += os.read(self.descriptor, 65_536).decode(errors="replace")
+        self.text = self.text.partition(wanted)[2]
 
 
 def test_malformed_file_is_one_line_with_its_place(tmp_path: Path) -> None:

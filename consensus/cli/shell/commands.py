@@ -32,7 +32,7 @@ class Command(NamedTuple):
 COMMANDS: Final[dict[str, Command]] = {
     "send": Command("S R AMT", "move AMT from account S to account R"),
     "balance": Command("ID", "read an account, as new as it can be"),
-    "printbalance": Command("ID", "what every replica holds of an account"),
+    "printbalance": Command("ID", "what every replica holds of an account; A..B: what a range comes to"),
     "printdb": Command("", "accounts that changed since the reset, on every node"),
     "printview": Command("", "every NEW-VIEW since the reset, and where the nodes stand"),
     "printlog": Command("[N [LINES]]", "the end of node N's log; without N that of every leader"),
@@ -66,6 +66,13 @@ class Shell:
         self._handlers: dict[str, Callable[[list[str]], Awaitable[None]]] = {
             name: getattr(self, f"_{name}") for name in COMMANDS
         }
+
+    def use(self, sets: list[TestSet]) -> None:
+        """Go on with these sets, as ``load`` would; says how many there are."""
+        self._sets = sets
+        self._next_set = 0
+        numbers = ", ".join(str(each.number) for each in sets)
+        self._console.print(f"{len(sets)} sets: {numbers}; next runs the first")
 
     async def execute(self, line: str) -> bool:
         """Carry out one line. False: it failed, and the reason was printed."""
@@ -104,11 +111,26 @@ class Shell:
         self._console.print(f"{read.account}: {read.balance} ({at})")
 
     async def _printbalance(self, arguments: list[str]) -> None:
+        first, dots, last = arguments[0].partition("..")
+        if dots:
+            await self._print_range(_integer(first, "A"), _integer(last, "B"))
+            return
         account = _integer(arguments[0], "ID")
         replicas = await self._teller.replicas(account)
         held = ", ".join(f"n{row.node} : {'–' if row.balance is None else row.balance}" for row in replicas)
         others = [f"n{row.node} is {row.state}" for row in replicas if row.state != "up"]
         self._console.print(f"PrintBalance({account}) → {held}{'; ' if others else ''}{', '.join(others)}")
+
+    async def _print_range(self, first: int, last: int) -> None:
+        if not 1 <= first <= last:
+            raise ShellError("A..B: A must be 1 or more, and at most B")
+        found = await self._teller.summary(first, last)
+        if not found.count:
+            raise ShellError(f"there are no accounts {first}..{last}")
+        self._console.print(
+            f"PrintBalance({first}..{last}) → min {found.min}, max {found.max}, total {found.total}, "
+            f"count {found.count}"
+        )
 
     # --- what nodes hold --------------------------------------------------
 
@@ -189,14 +211,12 @@ class Shell:
     async def _load(self, arguments: list[str]) -> None:
         path = Path(arguments[0]).expanduser()
         try:
-            self._sets = parse(path.read_bytes())
+            sets = parse(path.read_bytes())
         except OSError as error:
             raise ShellError(f"{path}: {error.strerror}") from error
         except FaultError as error:
             raise ShellError(f"{path}: {error}") from error
-        self._next_set = 0
-        numbers = ", ".join(str(each.number) for each in self._sets)
-        self._console.print(f"{len(self._sets)} sets: {numbers}; next runs the first")
+        self.use(sets)
 
     async def _next(self, arguments: list[str]) -> None:
         test_set = self._upcoming()

@@ -13,6 +13,7 @@ from consensus.cli.shell.teller import (
     LogEntry,
     NodeAccounts,
     Replica,
+    Summary,
     TellerError,
     Transfer,
 )
@@ -22,7 +23,7 @@ from consensus.client.fleet import Fleet, leaders_in
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
-from consensus.testset.runner import SetRunner
+from consensus.testset.runner import DEADLINE_S, SetRunner
 from consensus.topology import Topology
 from consensus.types import AccountId, NodeId
 
@@ -35,7 +36,10 @@ LEVEL_TIMEOUT_S: Final = 1.0
 class LocalTeller:
     """A bank whose topology and secret are at hand."""
 
-    def __init__(self, topology: Topology, client: BankClient, fleet: Fleet, secret: str) -> None:
+    def __init__(
+        self, topology: Topology, client: BankClient, fleet: Fleet, secret: str, deadline_s: float
+    ) -> None:
+        self._deadline_s = deadline_s
         self._topology = topology
         self._client = client
         self._fleet = fleet
@@ -89,6 +93,25 @@ class LocalTeller:
             state = statuses[node]["state"] if node in statuses else "down"
             found.append(Replica(node, state, row and row[1], row and row[2]))
         return found
+
+    async def summary(self, first: AccountId, last: AccountId) -> Summary:
+        parts = []
+        with _told():
+            for cluster in self._topology.clusters:
+                await self._level(cluster.members)
+                bodies = await self._fleet.ask(
+                    cluster.members, "summary", **{"from": first, "to": min(last, self._topology.accounts)}
+                )
+                if not bodies:
+                    raise TellerError(f"no node of cluster {cluster.id} answers")
+                parts.append(max(bodies.values(), key=lambda body: int(body["applied"])))
+        held = [part for part in parts if part["count"]]
+        return Summary(
+            sum(part["count"] for part in held),
+            min((part["min"] for part in held), default=None),
+            max((part["max"] for part in held), default=None),
+            sum(part["total"] for part in held),
+        )
 
     async def database(self) -> list[NodeAccounts]:
         with _told():
@@ -156,7 +179,8 @@ class LocalTeller:
 
     async def run_set(self, test_set: TestSet) -> SetReport:
         with _told():
-            return await SetRunner(self._topology, self._secret).run(test_set)
+            runner = SetRunner(self._topology, self._secret, deadline_s=self._deadline_s)
+            return await runner.run(test_set)
 
     def _known(self, node: NodeId) -> NodeId:
         if node not in self._topology.nodes:
@@ -176,10 +200,12 @@ def _told() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def local_teller(topology: Topology, secret: str) -> AsyncIterator[LocalTeller]:
-    """A teller of a running bank; its connections end with it."""
+async def local_teller(
+    topology: Topology, secret: str, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[LocalTeller]:
+    """A teller of a running bank; its connections end with it. ``deadline_s``: of a test set's commands."""
     async with Fleet(topology, secret) as fleet, BankClient(topology, secret, name="bankshell") as client:
-        yield LocalTeller(topology, client, fleet, secret)
+        yield LocalTeller(topology, client, fleet, secret, deadline_s)
 
 
 def log_entry(entry: dict[str, Any]) -> LogEntry:

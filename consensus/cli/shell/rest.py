@@ -16,6 +16,7 @@ from consensus.cli.shell.teller import (
     LogEntry,
     NodeAccounts,
     Replica,
+    Summary,
     TellerError,
     Transfer,
 )
@@ -75,6 +76,10 @@ class SiteTeller:
         return [
             Replica(row["node"], row["state"], row["balance"], row["version"]) for row in body["replicas"]
         ]
+
+    async def summary(self, first: AccountId, last: AccountId) -> Summary:
+        body = await self._ask("GET", f"accounts/summary/?from={first}&to={last}")
+        return Summary(body["count"], body["min"], body["max"], body["total"])
 
     async def database(self) -> list[NodeAccounts]:
         found = []

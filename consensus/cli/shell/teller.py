@@ -45,6 +45,15 @@ class Replica(msgspec.Struct, frozen=True):
     version: int | None
 
 
+class Summary(msgspec.Struct, frozen=True):
+    """Balances of a range of accounts, as each cluster's most advanced node holds them."""
+
+    count: int
+    min: int | None
+    max: int | None
+    total: int
+
+
 class NodeAccounts(msgspec.Struct, frozen=True):
     """Accounts of one node that changed since the reset: (id, balance, version).
 
@@ -85,6 +94,9 @@ class Teller(Protocol):
     async def balance(self, account: AccountId) -> Balance: ...
 
     async def replicas(self, account: AccountId) -> list[Replica]: ...
+
+    async def summary(self, first: AccountId, last: AccountId) -> Summary:
+        """Of the accounts ``first..last`` that exist; not one consistent cut over the clusters."""
 
     async def database(self) -> list[NodeAccounts]: ...
 
