@@ -119,8 +119,11 @@ class Send(NamedTuple):
 
 
 class ReplyTo(NamedTuple):
+    """``until_us``: discard the reply if the clock, read again after the step, is past it (0: never)."""
+
     connection: int
     message: Message
+    until_us: int = 0
 
 
 class Event(NamedTuple):

@@ -82,6 +82,8 @@ class Topology(msgspec.Struct, frozen=True, dict=True):
     initial_balance: int
     timings: Timings = Timings()
     limits: Limits = Limits()
+    lease: bool = False
+    """Leaders answer ``lease`` reads by the clock alone; all nodes of the bank must agree on it."""
 
     @cached_property
     def accounts(self) -> int:

@@ -117,7 +117,8 @@ class ReadItem(Message):
     """One read of one or more accounts of this cluster.
 
     ``bound`` is the greatest age in ms for BOUNDED, and unused otherwise; ``versions`` gives, for
-    RYW, the least version wanted of each account (same order).
+    RYW, the least version wanted of each account (same order). ``wait_ms``: how long the client waits for an
+    answer, and so the node for what the answer needs (0: as long as two-phase commit waits for votes).
     """
 
     request: int
@@ -125,6 +126,7 @@ class ReadItem(Message):
     level: int = Level.LINEARIZABLE
     bound: int = 0
     versions: tuple[int, ...] = ()
+    wait_ms: int = 0
 
 
 class Read(Message, tag=85):

@@ -101,7 +101,8 @@ class Heartbeat(Message, tag=10):
 
     ``round`` counts up; ``confirmed`` is the highest round a majority acknowledged; ``last`` is the highest
     slot the leader has proposed. Without ``ask`` nobody need answer: most idle heartbeats only say that the
-    leader is there.
+    leader is there. ``echoes``: of each member, in the cluster's order, the mark of its newest acknowledgement
+    that came before this heartbeat left (0: none); empty until the leader's view is chosen.
     """
 
     ballot: Ballot
@@ -110,15 +111,20 @@ class Heartbeat(Message, tag=10):
     watermark: Slot
     last: Slot
     ask: bool = True
+    echoes: tuple[int, ...] = ()
 
 
 class HeartbeatAck(Message, tag=11):
-    """Acknowledges ``round``; ``watermark`` and ``applied`` are the follower's own."""
+    """Acknowledges ``round``; ``watermark`` and ``applied`` are the follower's own.
+
+    ``mark`` names this acknowledgement: no other of this node has it, those of its earlier lives included.
+    """
 
     ballot: Ballot
     round: int
     watermark: Slot
     applied: Slot
+    mark: int = 0
 
 
 class Fetch(Message, tag=12):
@@ -174,6 +180,22 @@ class LearnerReply(Message, tag=17):
     round: int = 0
 
 
+class IndexQuery(Message, tag=18):
+    """A follower has linearizable reads: what must it have applied to answer them?
+
+    ``nonce`` names the question; a repeated question has the same one.
+    """
+
+    nonce: int
+
+
+class IndexReply(Message, tag=19):
+    """``index``: what the leader knew as chosen when the question came; it led after that, too."""
+
+    nonce: int
+    index: Slot
+
+
 PaxosMessage = (
     PreVote
     | PreVoteReply
@@ -192,6 +214,8 @@ PaxosMessage = (
     | StateChunk
     | LearnerQuery
     | LearnerReply
+    | IndexQuery
+    | IndexReply
 )
 
 TRACE_NAMES: dict[type[Message], str] = {
@@ -212,5 +236,7 @@ TRACE_NAMES: dict[type[Message], str] = {
     StateChunk: "snapshot",
     LearnerQuery: "catchup",
     LearnerReply: "catchup",
+    IndexQuery: "heartbeat",
+    IndexReply: "heartbeat",
 }
 """Message type to ``m`` of the trace schema's ``msg.*`` events."""

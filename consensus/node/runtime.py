@@ -224,10 +224,10 @@ class Node:
 
     def reply(self, replies: list[ReplyTo], now_us: int) -> None:
         clients = self._clients
-        for connection, message in replies:
+        for connection, message, until_us in replies:
             wire = clients.get(connection)
-            if wire is None:
-                continue
+            if wire is None or (until_us and time.monotonic_ns() // 1_000 >= until_us):
+                continue  # gone; or a lease that ran out while the step took its time: the client asks again
             wire.send(encode(message))
             if type(message) is Replies:
                 if self._telemetry.level >= 1:

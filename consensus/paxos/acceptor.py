@@ -41,6 +41,8 @@ class Acceptor:
         disk.
         """
         self.installing = False
+        self.bound_until_us = 0
+        """With leases, no promise is given before: a leader may rely on that (:meth:`bind`)."""
         self._recorded = log.watermark
 
     # --- promises ----------------------------------------------------------
@@ -53,6 +55,14 @@ class Acceptor:
         self.ctx.event("paxos.ballot", b=list(ballot))
         return self.ctx.persist(Promised(ballot))
 
+    def bind(self) -> None:
+        """A round is acknowledged now, or the process starts and an earlier life may have done so just now.
+
+        With leases on, the leader that asked answers reads by its clock alone for a part of this time.
+        """
+        if self.ctx.lease_us:
+            self.bound_until_us = self.ctx.now_us + self.ctx.election_min_us
+
     def on_prepare(self, sender: NodeId, message: Prepare) -> bool:
         """Phase 1b. Returns whether the ballot was promised."""
         if self.learner:
@@ -61,6 +71,8 @@ class Acceptor:
             message.ballot == self.promised and sender != self.promised.node
         ):
             self.ctx.send((sender,), Nack(self.promised))
+            return False
+        if message.ballot > self.promised and self.ctx.now_us < self.bound_until_us:
             return False
         after = self.ctx.position
         if message.ballot > self.promised:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from consensus.effects import Append, Event, Outputs, Send
 from consensus.messages.base import Message
@@ -10,6 +10,8 @@ from consensus.messages.records import Record
 from consensus.topology import Cluster, Topology
 from consensus.types import NodeId, Position, Slot, majority
 
+LEASE_SHARE: Final = 0.6
+"""Of the least election timeout: the leader's clock may run slower than the others' by as much."""
 _MASK = (1 << 64) - 1
 
 
@@ -31,6 +33,8 @@ class Context:
         self.election_max_us = int(timings.election_max_ms * 1000)
         self.resend_us = int(timings.resend_ms * 1000)
         self.limits = topology.limits
+        self.lease_us = int(timings.election_min_ms * 1000 * LEASE_SHARE) if topology.lease else 0
+        """How long a leader may rely on a majority after a round was sent; 0: leases are off."""
         self.now_us = 0
         self.out = Outputs()
         self.position: Position = 0
@@ -38,6 +42,8 @@ class Context:
         self.trace_level = 0
         self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
         self._seed = seed & _MASK
+        self.life = _mix(self._seed ^ 0x5851F42D4C957F2D) >> 2
+        """Names this process: where it starts to count what no other life of the node may count, too."""
         self._draws = 0
 
     def persist(self, record: Record, slot: Slot = 0) -> Position:

@@ -92,7 +92,9 @@ class Election:
             return
         ctx = self.ctx
         granted = (
-            message.ballot > self.acceptor.promised and ctx.now_us - self.heard_us >= ctx.election_min_us
+            message.ballot > self.acceptor.promised
+            and ctx.now_us - self.heard_us >= ctx.election_min_us
+            and ctx.now_us >= self.acceptor.bound_until_us
         )
         ctx.send((sender,), PreVoteReply(message.ballot, granted, self.acceptor.promised))
 
@@ -107,7 +109,7 @@ class Election:
 
     def _prepare(self) -> Won | None:
         ctx = self.ctx
-        if self._ballot <= self.acceptor.promised:
+        if self._ballot <= self.acceptor.promised or ctx.now_us < self.acceptor.bound_until_us:
             self.rest()
             return None
         self.phase = Phase.PREPARE

@@ -19,6 +19,8 @@ ASK_EVERY: Final = 3
 """Of so many heartbeats one asks for answers, unless a majority was silent for as long: that halves the idle
 cost.
 """
+ROUNDS_NOTED_MAX: Final = 512
+"""Rounds whose sending is remembered; a leader without a majority steps down long before so many."""
 
 
 class Proposal:
@@ -37,10 +39,11 @@ class Proposal:
 class Peer:
     """What the leader knows of a follower."""
 
-    __slots__ = ("applied", "heard_us", "round", "watermark")
+    __slots__ = ("applied", "heard_us", "mark", "round", "watermark")
 
     def __init__(self, now_us: int) -> None:
         self.heard_us = now_us
+        self.mark = 0
         self.round = 0
         self.watermark: Slot = 0
         self.applied: Slot = 0
@@ -60,6 +63,9 @@ class Leader:
         self.round = 0
         self.confirmed = 0
         """Highest heartbeat round that a majority acknowledged."""
+        self.confirmed_us: int | None = None
+        """When that round was sent, and ``confirmed_slot``, what was chosen then."""
+        self.confirmed_slot: Slot = 0
         self.heartbeat_us = ctx.now_us
         """When the next heartbeat is due."""
         self.commit_us = 0
@@ -67,6 +73,9 @@ class Leader:
         self.view_slot: Slot = 0
         """The slot of the own NEW-VIEW entry: before it is applied this leader answers nothing."""
         self._own: deque[tuple[Position, Slot, int]] = deque()
+        self._rounds: deque[tuple[int, int, Slot]] = deque(maxlen=ROUNDS_NOTED_MAX)
+        """(round, when it was sent, what was chosen then) of those that a majority has yet to acknowledge."""
+        self._ask_every = 1 if ctx.lease_us else ASK_EVERY
         self._told: Slot = acceptor.log.watermark
         acceptor.leader = ctx.me
 
@@ -147,12 +156,33 @@ class Leader:
         self._told = watermark
         self.commit_us = 0
         self.heartbeat_us = ctx.now_us + ctx.heartbeat_us
+        if ask:
+            self._rounds.append((self.round, ctx.now_us, watermark))
         if ctx.others:
-            beat = Heartbeat(self.ballot, self.round, self.confirmed, watermark, self.next_slot - 1, ask)
+            last = self.next_slot - 1
+            beat = Heartbeat(self.ballot, self.round, self.confirmed, watermark, last, ask, self._echoes())
             ctx.send(ctx.others, beat)
         if ctx.majority == 1:
-            self.confirmed = self.round
+            self._confirm(self.round)
         return self.round
+
+    def _echoes(self) -> tuple[int, ...]:
+        """Marks of the newest acknowledgements, by member.
+
+        None before the own view is chosen: what an earlier leader had chosen may be above the watermark
+        until then, and a follower would take an old state for a fresh one.
+        """
+        if self.acceptor.log.watermark < self.view_slot:
+            return ()
+        peers = self.peers
+        return tuple([peers[member].mark if member in peers else 0 for member in self.ctx.members])
+
+    def _confirm(self, round: int) -> None:
+        """A majority acknowledged ``round``: at the time it was sent nobody else led."""
+        self.confirmed = round
+        rounds = self._rounds
+        while rounds and rounds[0][0] <= round:
+            _, self.confirmed_us, self.confirmed_slot = rounds.popleft()
 
     def on_heartbeat_ack(self, sender: NodeId, message: HeartbeatAck) -> bool:
         """Returns whether a further round is confirmed by a majority."""
@@ -165,12 +195,32 @@ class Leader:
         if message.round <= peer.round:
             return False
         peer.round = message.round
+        peer.mark = message.mark
         rounds = sorted((p.round for p in self.peers.values()), reverse=True)
         confirmed = rounds[self.ctx.majority - 2]
         if confirmed <= self.confirmed:
             return False
-        self.confirmed = confirmed
+        self._confirm(confirmed)
         return True
+
+    # --- how old the own state can be ------------------------------------------------
+
+    def within(self, age_us: int, applied: Slot) -> bool:
+        """Whether nobody can have been told, more than ``age_us`` ago, of anything above ``applied``."""
+        if self.confirmed_us is None or applied < self.confirmed_slot:
+            return False
+        return self.ctx.now_us - self.confirmed_us < age_us
+
+    @property
+    def lease_until_us(self) -> int:
+        """Until when nobody else can have been elected, by the own clock; 0: no lease.
+
+        Everybody in a majority acknowledged a round, and gives no promise for the least election timeout
+        after that. The lease counts from before it, when the round was sent, and is shorter.
+        """
+        if not self.ctx.lease_us or self.confirmed_us is None:
+            return 0
+        return self.confirmed_us + self.ctx.lease_us
 
     def on_time(self) -> bool:
         """Whatever is due. Returns False when this leader has to step down."""
@@ -183,7 +233,8 @@ class Leader:
             if self._own and now - self._own[0][2] > ctx.election_max_us:
                 ctx.event("timer.fire", name="disk_stalled")
                 return False
-            self.beat(ask=self.round % ASK_EVERY == 0 or not self._heard_since(ASK_EVERY * ctx.heartbeat_us))
+            due = self.round % self._ask_every == 0
+            self.beat(ask=due or not self._heard_since(ASK_EVERY * ctx.heartbeat_us))
             self._resend()
         elif self.commit_us and now >= self.commit_us:
             self.commit_us = 0

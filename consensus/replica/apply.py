@@ -76,8 +76,9 @@ class Applier:
 
     def _after(self, leads: bool) -> None:
         replica = self._replica
-        if leads and replica.leader is not None and replica.reads.pending:
-            replica.reads.answer(replica.machine.state, replica.leader.confirmed)
+        if replica.reads.pending:
+            leader = replica.leader if leads else None
+            replica.reads.answer(replica.machine.state, leader.confirmed if leader is not None else 0)
         limits = replica.ctx.limits
         due = self._slots_since >= limits.checkpoint_slots or self._bytes_since >= limits.checkpoint_bytes
         if due and not self._checkpointing and not replica.acceptor.installing:

@@ -24,6 +24,8 @@ from consensus.messages.paxos import (
     Fetch,
     Heartbeat,
     HeartbeatAck,
+    IndexQuery,
+    IndexReply,
     LearnerQuery,
     LearnerReply,
     Nack,
@@ -71,6 +73,8 @@ def handlers(replica: Replica) -> dict[type, Callable[[NodeId, Any], None]]:
         StateChunk: dispatch.on_state_chunk,
         LearnerQuery: dispatch.on_learner_query,
         LearnerReply: dispatch.on_learner_reply,
+        IndexQuery: dispatch.on_index_query,
+        IndexReply: dispatch.on_index_reply,
         **foreign_handlers(replica),
     }
 
@@ -125,9 +129,14 @@ class Dispatch:
         self._watermark(sender, message.ballot, message.watermark)
         if r.acceptor.learner:
             r.learner.on_heartbeat(message)
-        elif message.ask:
+            return
+        fresh = r.reads.fresh
+        fresh.heard(message)
+        if message.ask:
             log = r.acceptor.log
-            ack = HeartbeatAck(message.ballot, message.round, log.watermark, r.machine.state.slot)
+            applied = r.machine.state.slot
+            r.acceptor.bind()
+            ack = HeartbeatAck(message.ballot, message.round, log.watermark, applied, fresh.mark())
             r.ctx.send((sender,), ack)
 
     def on_commit(self, sender: NodeId, message: Commit) -> None:
@@ -179,6 +188,17 @@ class Dispatch:
         elif message.ballot > r.leader.ballot:
             r.election.saw(message.ballot)
             r.step_down()
+
+    # --- follower reads ----------------------------------------------------------------
+
+    def on_index_query(self, sender: NodeId, message: IndexQuery) -> None:
+        r = self._r
+        if r.leads:
+            r.reads.on_query(sender, message, r.acceptor.log.watermark)
+
+    def on_index_reply(self, sender: NodeId, message: IndexReply) -> None:
+        r = self._r
+        r.reads.on_index(message, r.machine.state, r.acceptor.leader)
 
     # --- elections ---------------------------------------------------------------------
 
@@ -249,6 +269,8 @@ class Dispatch:
     def _progress(self) -> None:
         """The watermark moved: somebody may have waited for it."""
         r = self._r
+        if r.reads.pending and r.leader is None:
+            r.reads.answer(r.machine.state, 0)
         if r.leader is None:
             r.won(r.election.on_progress())
         if r.acceptor.learner:

@@ -111,7 +111,7 @@ class Replica:
         moving = (self.ctx, self.groups, lambda: self.machine.state, self.shards, self.queue.add_control)
         self.source = Source(*moving)
         self.destination = Destination(*moving)
-        self.reads = Reads(self.ctx)
+        self.reads = Reads(self.ctx, lambda: self.leader)
         self.transfer = Transfer(self.ctx)
         self.applier = Applier(self)
         self.frozen = False
@@ -186,6 +186,7 @@ class Replica:
 
     def _start(self) -> None:
         self._started = True
+        self.acceptor.bind()
         ctx = self.ctx
         if self.acceptor.learner:
             ctx.persist(LearnerMark(True))
@@ -231,6 +232,8 @@ class Replica:
             self.catchup.on_time()
         if self.transfer.retry_us and now >= self.transfer.retry_us:
             self.transfer.on_time()
+        if self.reads.pending:
+            self.reads.on_time(self.machine.state, self.acceptor.leader)
 
     def _next_wake(self) -> int:
         if self.frozen:
@@ -251,6 +254,8 @@ class Replica:
             at = min(at, self.catchup.retry_us)
         if self.transfer.retry_us:
             at = min(at, self.transfer.retry_us)
+        if self.reads.pending:
+            at = min(at, self.reads.wake_us())
         return max(at, now)
 
     def _freeze(self, _: Freeze) -> None:
@@ -316,6 +321,8 @@ class Replica:
         leader.view_slot = leader.propose(encode_batch(Batch(won.ballot, self._stamp_us(), [view])))
 
     def _lead(self, ballot: Ballot) -> Leader:
+        # Reads of a follower, which waited for another leader's index.
+        self.reads.clear(self.ctx.me)
         leader = self.leader = Leader(self.ctx, self.acceptor, ballot)
         self.election.deadline_us = FAR_US
         # A state that arrives now would replace the log under the slots proposed again.

@@ -36,6 +36,9 @@ from consensus.types import AMOUNT_MAX, AccountId, NodeId
 
 READS_MAX: Final = 8
 LOST_MAX: Final = 64
+OTHER_LEVELS: Final = (Level.EVENTUAL, Level.RYW, Level.BOUNDED, Level.BOUNDED, Level.LEASE)
+BOUNDS_MS: Final = (20, 120, 600)
+"""Greatest ages asked for: mostly too short, sometimes long enough, and enough when nothing is wrong."""
 Frame = tuple[NodeId, list[Message]]
 
 
@@ -56,7 +59,7 @@ class Habits(msgspec.Struct, frozen=True):
     new_session: float = 0.0
     """Chance per tick that a client finishes what is open and goes on in a new session."""
     stray_reads: float = 0.2
-    """Linearizable reads that are sent to just any node, which may believe that it leads."""
+    """Strong reads that are sent to just any node: a follower, or one that believes that it leads."""
     hot_accounts: int = 10
     """Transfers stay among so many accounts of a cluster, which makes conflicts and empty accounts likely."""
     cross: float = 0.0
@@ -283,15 +286,17 @@ class SimClient:
             return
         self._requests += 1
         accounts = tuple(dict.fromkeys(self._account() for _ in range(draws.between(1, 4))))
-        level = Level.LINEARIZABLE if draws.chance(0.7) else draws.pick((Level.EVENTUAL, Level.RYW))
-        least = (0,) * len(accounts) if level == Level.EVENTUAL else self.checker.least_versions(accounts)
-        item = ReadItem(self._requests, accounts, level, 0, least if level == Level.RYW else ())
+        level = Level.LINEARIZABLE if draws.chance(0.5) else draws.pick(OTHER_LEVELS)
+        bound_ms = draws.pick(BOUNDS_MS) if level == Level.BOUNDED else 0
+        least = self.checker.least_versions(accounts, level, bound_ms, now_us)
+        item = ReadItem(self._requests, accounts, level, bound_ms, least if level == Level.RYW else ())
         read = self._reads[self._requests] = PendingRead(item, least, now_us)
         frames.append((self._place(read), [Read([item])]))
 
     def _place(self, read: PendingRead) -> NodeId:
-        """Weak reads go anywhere, linearizable ones to whom we take for the leader."""
-        if read.item.level == Level.LINEARIZABLE and not self._draws.chance(self.habits.stray_reads):
+        """Weak reads go anywhere, strong ones mostly to whom we take for the leader."""
+        strong = read.item.level in (Level.LINEARIZABLE, Level.LEASE)
+        if strong and not self._draws.chance(self.habits.stray_reads):
             return self._target
         return self._draws.pick(self.cluster.members)
 
@@ -309,7 +314,7 @@ class SimClient:
                 if read is not None:
                     self.reads_done += 1
                     self.checker.read(read.item, result, read.least)
-                    self.checker.saw(read.item.accounts, result.values)
+                    self.checker.saw(read.item.accounts, result.values, now_us)
         elif isinstance(message, Opened):
             if message.session == self.session and not self._opened:
                 self._opened = True
@@ -334,7 +339,7 @@ class SimClient:
             self._lose(tx.item, outcome.status)
         else:
             self.committed += 1
-            self.checker.saw(tx.item.legs[::2], outcome.legs)
+            self.checker.saw(tx.item.legs[::2], outcome.legs, now_us)
             if tx.item.age_us:
                 self.crossed += 1
                 self.slowest_us = max(self.slowest_us, now_us - tx.item.age_us)

@@ -50,7 +50,12 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def topology_of(
-    nodes: int, accounts: int, balance: int, limits: Limits | None = None, clusters: int = 1
+    nodes: int,
+    accounts: int,
+    balance: int,
+    limits: Limits | None = None,
+    clusters: int = 1,
+    lease: bool = False,
 ) -> Topology:
     """Clusters of ``nodes`` replicas each with ``accounts`` accounts each; nothing listens anywhere."""
     made: list[Cluster] = []
@@ -59,14 +64,17 @@ def topology_of(
         made.append(Cluster(c + 1, members, c * accounts + 1, (c + 1) * accounts))
     wide = nodes > 3
     timings = Timings(election_min_ms=200, election_max_ms=400) if wide else Timings()
-    return Topology(tuple(made), balance, timings, limits or Limits())
+    return Topology(tuple(made), balance, timings, limits or Limits(), lease)
 
 
 def draw_config(seed: int, schedule: list[Fault] | None = None) -> Config:
     """The run of ``seed``; with ``schedule``, under these faults instead of its own."""
     draws = Draws(seed, "config")
     nodes = draws.pick((3, 3, 3, 3, 3, 5, 5, 1))
-    topology = topology_of(nodes, draws.pick((12, 40, 130)), draws.pick((5, 60, 1_000)), _limits(draws))
+    accounts, balance = draws.pick((12, 40, 130)), draws.pick((5, 60, 1_000))
+    limits = _limits(draws)
+    lease = Draws(seed, "lease").chance(0.4)
+    topology = topology_of(nodes, accounts, balance, limits, lease=lease)
     profile = _profile(draws)
     tight = draw_tight(draws)
     habits = _habits(draws, many_sessions=SESSION_NAMES[0] in tight)

@@ -8,13 +8,14 @@ answers.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from consensus.bank.audit import AuditReport
 from consensus.bank.state import BankState
 from consensus.codec import decode_batch
 from consensus.messages.base import Message
-from consensus.messages.client import Outcome, ReadItem, ReadResult
+from consensus.messages.client import Level, Outcome, ReadItem, ReadResult
 from consensus.messages.paxos import (
     Accept,
     Accepted,
@@ -43,6 +44,8 @@ from consensus.types import (
     majority,
 )
 
+DRIFT_ALLOWED: Final = 1.01
+"""A bounded read's age counts on the clock of the node that answers, which is off by half of that at most."""
 VOTES: Final = (Promise, Accepted, HeartbeatAck)
 
 
@@ -410,16 +413,28 @@ class Checker:
         if first != outcome:
             raise Violation("one outcome per transaction", f"{tx}: {outcome} after {first}")
 
-    def saw(self, accounts: tuple[AccountId, ...], values: tuple[int, ...]) -> None:
+    def saw(self, accounts: tuple[AccountId, ...], values: tuple[int, ...], now_us: int) -> None:
         """A client knows of these versions now; no later linearizable read may show older ones."""
-        seen = self.whole.seen_versions
+        known = self.whole.seen_versions
         for account, version in zip(accounts, values[::2], strict=False):
-            if version > seen.get(account, 0):
-                seen[account] = version
+            seen = known.setdefault(account, [(0, 0)])
+            if version > seen[-1][1]:
+                seen.append((now_us, version))
 
-    def least_versions(self, accounts: tuple[AccountId, ...]) -> tuple[int, ...]:
-        """What a linearizable read that starts now must at least show."""
-        return tuple(self.whole.seen_versions.get(account, 0) for account in accounts)
+    def least_versions(
+        self, accounts: tuple[AccountId, ...], level: Level, bound_ms: int, now_us: int
+    ) -> tuple[int, ...]:
+        """What a read of ``level`` that starts now must at least show."""
+        if level == Level.EVENTUAL:
+            return (0,) * len(accounts)
+        age_us = int(bound_ms * 1_000 * DRIFT_ALLOWED) if level == Level.BOUNDED else 0
+        return tuple(self._known_at(account, now_us - age_us) for account in accounts)
+
+    def _known_at(self, account: AccountId, at_us: int) -> int:
+        """The newest version that any client knew at world time ``at_us``."""
+        seen = self.whole.seen_versions.get(account, [])
+        place = bisect_right(seen, at_us, key=lambda known: known[0])
+        return seen[place - 1][1] if place else 0
 
     def read(self, item: ReadItem, result: ReadResult, least: tuple[int, ...]) -> None:
         """A client got the answer to a read it began when ``least`` were the versions known."""
@@ -431,9 +446,8 @@ class Checker:
                     f"account {account} at slot {result.slot}: v{version} = {balance}",
                 )
             if version < least[i]:
-                raise Violation(
-                    "linearizable reads", f"account {account}: v{version}, but v{least[i]} was known"
-                )
+                name = Level(item.level).name.lower()
+                raise Violation(f"{name} reads", f"account {account}: v{version}, but v{least[i]} was known")
 
     # --- at rest ----------------------------------------------------------------------------
 

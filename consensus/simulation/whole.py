@@ -43,8 +43,8 @@ class Whole:
         self.aborted = 0
         self.cuts = 0
         """Audit cuts that every cluster made and that added up."""
-        self.seen_versions: dict[AccountId, int] = {}
-        """Highest version of each account that anybody was told of."""
+        self.seen_versions: dict[AccountId, list[tuple[int, int]]] = {}
+        """Of each account: world time, and the highest version that anybody had been told of by then."""
         self._decided: dict[TxId, bool] = {}
         self._given_up: set[TxId] = set()
         """Ended by a participant although its coordinator never decided: it must never commit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from consensus.effects import Append, Outputs, Send
@@ -316,6 +317,65 @@ def test_no_other_ballot_or_stranger_confirms_and_nobody_a_round_not_begun(
     assert leader.confirmed == 0
 
 
+def test_heartbeats_echo_the_newest_marks() -> None:
+    leader = node_1()
+    first = leader.beat()
+    second = leader.beat()
+    leader.on_heartbeat_ack(3, HeartbeatAck(B2, second, 0, 0, 71))
+    leader.on_heartbeat_ack(3, HeartbeatAck(B2, first, 0, 0, 70))
+    leader.on_heartbeat_ack(2, HeartbeatAck(B1, second, 0, 0, 80))
+    outputs(leader)
+    leader.beat()
+    (sent,) = sends(leader, Heartbeat)
+    assert sent.message.echoes == (0, 0, 71)  # type: ignore[attr-defined]
+
+
+def test_nothing_is_echoed_before_the_view_is_chosen() -> None:
+    """What an earlier leader had chosen may be above the watermark until then."""
+    leader = node_1(chosen=3)
+    leader.view_slot = leader.propose(b"view")
+    number = leader.beat()
+    leader.on_heartbeat_ack(3, HeartbeatAck(B2, number, 0, 0, 71))
+    outputs(leader)
+    leader.beat()
+    (sent,) = sends(leader, Heartbeat)
+    assert sent.message.echoes == ()  # type: ignore[attr-defined]
+    sync(leader)
+    leader.on_accepted(2, Accepted(B2, leader.view_slot))
+    leader.beat()
+    (sent,) = sends(leader, Heartbeat)
+    assert sent.message.echoes == (0, 0, 71)  # type: ignore[attr-defined]
+
+
+def test_a_leader_s_own_age_counts_from_the_sending_of_a_confirmed_round() -> None:
+    leader = node_1(chosen=3)
+    assert not leader.within(1 << 40, applied=99)
+    number = leader.beat()
+    leader.ctx.now_us += 30 * MS
+    leader.beat()
+    leader.on_heartbeat_ack(3, HeartbeatAck(B2, number, 0, 0))
+    leader.ctx.now_us += 10 * MS
+    assert leader.within(40 * MS + 1, applied=3)
+    assert not leader.within(40 * MS, applied=3) and not leader.within(99 * MS, applied=2)
+    assert leader.lease_until_us == 0, "leases are off"
+
+
+def test_a_lease_counts_from_the_sending_and_is_shorter_than_the_least_election_timeout() -> None:
+    topology = msgspec.structs.replace(generate(1, 3), lease=True)
+    ctx = Context(1, topology, seed=1)
+    ctx.now_us = 1_000_000
+    leader = Leader(ctx, Acceptor(ctx, Log(0), B2, learner=False), B2)
+    number = leader.beat()
+    assert leader.lease_until_us == 0
+    ctx.now_us += 20 * MS
+    leader.on_heartbeat_ack(3, HeartbeatAck(B2, number, 0, 0))
+    assert leader.lease_until_us == 1_000_000 + 60 * MS
+    ctx.now_us = leader.heartbeat_us
+    outputs(leader)
+    leader.on_time()
+    assert all(send.message.ask for send in sends(leader, Heartbeat))  # type: ignore[attr-defined]
+
+
 def test_heartbeats_name_the_round_confirmed_before() -> None:
     leader = node_1()
     number = leader.beat()
@@ -323,7 +383,8 @@ def test_heartbeats_name_the_round_confirmed_before() -> None:
     assert (leader.peers[3].watermark, leader.peers[3].applied) == (8, 7)
     outputs(leader)
     leader.beat()
-    assert outputs(leader).sends == [Send((2, 3), Heartbeat(B2, number + 1, number, 0, 0, True), 0)]
+    beat = Heartbeat(B2, number + 1, number, 0, 0, True, (0, 0, 0))
+    assert outputs(leader).sends == [Send((2, 3), beat, 0)]
 
 
 def test_the_only_member_confirms_its_own_rounds() -> None:

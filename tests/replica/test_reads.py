@@ -17,8 +17,9 @@ from consensus.messages.client import (
     WhoLeads,
 )
 from consensus.messages.entries import Item
-from consensus.messages.paxos import HeartbeatAck
+from consensus.messages.paxos import Heartbeat, HeartbeatAck, IndexQuery, IndexReply
 from consensus.messages.txn import DecisionRow, PrepareRow, TxDecision, TxPrepare
+from consensus.paxos.context import Context
 from consensus.paxos.readindex import ReadIndex
 from consensus.replica import reads as reads_module
 from tests.replica.leading import BOB, LATER, Leading, pay
@@ -125,6 +126,132 @@ def test_a_node_that_does_not_lead_answers_the_weak_levels_only() -> None:
     read(node, 1, level=Level.RYW, request=9, versions=(2,))
     assert values(node) == {int(Level.RYW): (1, 70), int(Level.EVENTUAL): (1, 70)}
     assert refusals(node) == dict.fromkeys([*map(int, STRONG), 9], Refusal.NOT_LEADER)
+
+
+# --- at a follower -----------------------------------------------------------------------
+
+
+def following() -> Leading:
+    """Node 2 of ballot (2, 2) leads; this one follows, and knows nothing of its own age yet."""
+    node = Leading()
+    node.submit(Item(0, pay(1, 2, 30)))
+    node.depose()
+    node.hear(2, Heartbeat(LATER, 1, 0, 0, 0, ask=False))
+    node.replies.clear()
+    node.sent.clear()
+    return node
+
+
+def queries(node: Leading) -> list[int]:
+    """Nonces of the questions sent to node 2 since the last look."""
+    found = [send for send in node.sent if isinstance(send.message, IndexQuery)]
+    node.sent.clear()
+    assert all(send.to == (2,) and not send.after for send in found)
+    return [send.message.nonce for send in found]  # type: ignore[attr-defined]
+
+
+def test_a_follower_asks_one_question_at_a_time() -> None:
+    node = following()
+    read(node, 1, request=1)
+    (first,) = queries(node)
+    read(node, 2, request=2)
+    read(node, 3, request=3, level=Level.LEASE)
+    assert queries(node) == []
+    node.hear(2, IndexReply(first + 7, 0))
+    assert values(node) == {}, "an answer to something else"
+    node.hear(2, IndexReply(first, 0))
+    assert values(node) == {1: (1, 70)}
+    (second,) = queries(node)
+    node.hear(2, IndexReply(first, 0))
+    assert values(node) == {}, "the first answer once more"
+    node.hear(2, IndexReply(second, 0))
+    assert set(values(node)) == {2, 3} and not node.replica.reads.pending
+
+
+def test_a_follower_answers_when_it_has_applied_the_index() -> None:
+    node = following()
+    read(node, 1)
+    slot = node.replica.machine.state.slot
+    node.hear(2, IndexReply(*queries(node), slot + 1))
+    assert values(node) == {}
+    node.wait(500)
+    assert refusals(node) == {1: Refusal.UNAVAILABLE} and not node.replica.reads.pending
+
+
+def test_a_question_is_repeated_with_its_number_while_unanswered() -> None:
+    node = following()
+    read(node, 1)
+    (nonce,) = queries(node)
+    node.wait(49)
+    assert queries(node) == []
+    node.wait(1)
+    assert queries(node) == [nonce]
+
+
+def test_two_lives_of_a_node_have_no_question_in_common() -> None:
+    starts = {Context(1, Leading().topology, seed).life for seed in range(200)}
+    assert len(starts) == 200 and all(0 < start < 1 << 62 for start in starts)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(0, 500), (80, 80), (10**9, 60_000)])
+def test_a_read_waits_as_long_as_its_client(asked: int, waited: int) -> None:
+    node = Leading()
+    prepare(node, 1, 5)
+    node.ask(Read([ReadItem(1, (1,), wait_ms=asked)]))
+    node.wait(waited - 1)
+    assert refusals(node) == {}
+    node.wait(1)
+    assert refusals(node) == {1: Refusal.IN_DOUBT} and not node.replica.reads.pending
+
+
+def test_a_follower_waits_for_the_decision_too() -> None:
+    node = Leading()
+    prepare(node, 1, 5)
+    node.depose()
+    node.hear(2, Heartbeat(LATER, 1, 0, 0, 0, ask=False))
+    read(node, 1, request=7)
+    node.sent = [send for send in node.sent if isinstance(send.message, IndexQuery)]
+    node.hear(2, IndexReply(*queries(node), 0))
+    assert values(node) == {}
+    node.wait(500)
+    assert refusals(node) == {7: Refusal.IN_DOUBT}
+
+
+def test_a_read_in_doubt_that_is_asked_again_waits_once() -> None:
+    node = Leading()
+    prepare(node, 1, 5)
+    for _ in range(5):
+        read(node, 1)
+    decide(node, True)
+    assert [len(reply.results) for reply in node.told(ReadReplies)] == [1]
+
+
+def test_a_leader_gives_an_index_after_a_round_begun_later() -> None:
+    node = Leading()
+    node.answering = False
+    node.hear(2, IndexQuery(5))
+    node.hear(2, IndexQuery(5))
+    leader = node.replica.leader
+    assert leader is not None
+    node.hear(3, HeartbeatAck(leader.ballot, leader.round - 1, 0, 0))
+    assert not [send for send in node.sent if isinstance(send.message, IndexReply)]
+    node.hear(3, HeartbeatAck(leader.ballot, leader.round, 0, 0))
+    watermark = node.replica.acceptor.log.watermark
+    (reply,) = [send for send in node.sent if isinstance(send.message, IndexReply)]
+    assert (reply.to, reply.message) == ((2,), IndexReply(5, watermark))
+    assert not node.replica.reads.pending
+
+
+def test_waiting_questions_and_held_reads_count_against_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads_module, "READS_WAITING_MAX", 2)
+    node = Leading()
+    prepare(node, 1, 5)
+    read(node, 1, request=1)
+    node.answering = False
+    node.hear(2, IndexQuery(5))
+    node.hear(3, IndexQuery(6))
+    read(node, 2, request=2)
+    assert refusals(node) == {2: Refusal.OVERLOADED}
 
 
 # --- refusals --------------------------------------------------------------------------

@@ -11,12 +11,14 @@ from consensus.bank.sessions import Session
 from consensus.bank.state import BankState, StateCapture
 from consensus.codec import CHUNK_BYTES
 from consensus.messages.client import Level
-from consensus.messages.paxos import Accepted, Chosen, Promise, SlotValue
+from consensus.messages.paxos import Accepted, Chosen, IndexReply, Promise, SlotValue
 from consensus.paxos import context
 from consensus.paxos.acceptor import Acceptor
 from consensus.paxos.catchup import Catchup
 from consensus.paxos.context import Context
 from consensus.paxos.election import Election, Won
+from consensus.paxos.freshness import Freshness
+from consensus.paxos.indexquery import IndexQueries
 from consensus.paxos.leader import Leader
 from consensus.paxos.learner import Learner
 from consensus.paxos.readindex import ReadIndex
@@ -180,6 +182,52 @@ def reads_join_an_earlier_round(patch: Patch) -> None:
     patch.setattr(ReadIndex, "start", lambda self, round: start(self, 0))
 
 
+def indexes_without_a_round(patch: Patch) -> None:
+    """12: whoever takes itself for the leader tells followers what it knows as chosen."""
+
+    def known(self: Reads, sender: int, message: Any, watermark: int) -> None:
+        self.ctx.send((sender,), IndexReply(message.nonce, watermark))
+
+    patch.setattr(Reads, "on_query", known)
+
+
+def indexes_are_not_waited_for(patch: Patch) -> None:
+    """A follower that was told the index answers from what it has applied so far."""
+    ready = IndexQueries.ready
+    patch.setattr(IndexQueries, "ready", lambda self, applied: ready(self, 1 << 60))
+
+
+def ages_are_not_checked(patch: Patch) -> None:
+    """A follower that ever knew how old its state is answers bounded reads."""
+    patch.setattr(Freshness, "within", lambda self, age_us, applied: self.since_us is not None)
+
+
+def ages_count_from_arrival(patch: Patch) -> None:
+    """The age counts from when a heartbeat came, as if it had not been under way."""
+    heard = Freshness.heard
+
+    def fresh(self: Freshness, beat: Any) -> None:
+        heard(self, beat)
+        self.since_us, self.slot = self._ctx.now_us, beat.watermark
+
+    patch.setattr(Freshness, "heard", fresh)
+
+
+def versions_are_not_waited_for(patch: Patch) -> None:
+    """Any replica answers a read of the client's own writes."""
+    weak = Reads._weak
+
+    def any_version(self: Reads, state: BankState, item: Any, leads: bool) -> bool:
+        return item.level == Level.RYW or weak(self, state, item, leads)
+
+    patch.setattr(Reads, "_weak", any_version)
+
+
+def leases_do_not_end(patch: Patch) -> None:
+    """12: who once had a lease keeps it."""
+    patch.setattr(Leader, "lease_until_us", property(lambda self: 1 << 61 if self.confirmed_us else 0))
+
+
 def settled_numbers_run_again(patch: Patch) -> None:
     """15: a late copy of a settled transaction is a new one."""
     patch.setattr(Session, "takes", lambda self, number: True)
@@ -299,6 +347,10 @@ FOUND_BY_SEEDS: dict[Mutation, int] = {
     commit_by_slot_alone: 40,
     gaps_stay: 20,
     reads_without_a_round: 150,
+    ages_are_not_checked: 60,
+    ages_count_from_arrival: 40,
+    versions_are_not_waited_for: 40,
+    indexes_are_not_waited_for: 60,
     settled_numbers_run_again: 150,
     checkpoint_of_a_moving_state: 40,
     gaps_above_the_own_watermark: 150,
