@@ -101,8 +101,8 @@ class Heartbeat(Message, tag=10):
 
     ``round`` counts up; ``confirmed`` is the highest round a majority acknowledged; ``last`` is the highest
     slot the leader has proposed. Without ``ask`` nobody need answer: most idle heartbeats only say that the
-    leader is there. ``echoes``: of each member, in the cluster's order, the mark of its newest acknowledgement
-    that came before this heartbeat left (0: none); empty until the leader's view is chosen.
+    leader is there. ``echoes``: the mark of each member's newest acknowledgement that came
+    before this heartbeat left, in the cluster's order (0: none); empty until the leader's view is chosen.
     """
 
     ballot: Ballot

@@ -59,6 +59,8 @@ def _field(found: Message, field: str, value: Any) -> str:
     kind = type(found).__name__
     if isinstance(value, Ballot):
         return str(value) if field == "ballot" else f"{name}={value}"
+    if field == "owners" and not value:
+        return ""
     if field == "ask":
         return "ask" if value else ""
     if isinstance(value, bytes):
