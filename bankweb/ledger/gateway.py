@@ -96,26 +96,26 @@ class Gateway:
             await client.close()
 
     async def reserve(self, count: int) -> Reservation:
-        """Ids to be stored before anything is submitted under them."""
+        """Ids to be stored before anything is submitted under them. A single one is kept in full."""
         client = await self.client()
         with _problems():
             while True:
-                guard = client.new_tx_id()
-                tx_ids = [client.new_tx_id() for _ in range(count)]
+                guard = client.new_tx_id(keep=count == 1)
+                tx_ids = [client.new_tx_id(keep=count == 1) for _ in range(count)]
                 if guard.session == tx_ids[0].session:
                     return Reservation(client, guard, tx_ids)
                 # A session ended just between them; the next one has room.
                 Reservation(client, guard, tx_ids).drop()
 
     async def submit(self, legs: Legs, tx_id: TxId | None = None) -> TxResult:
-        """Run one transaction.
+        """Run one transaction; nodes record all of its steps.
 
         Raises:
             Problem: 503 when too many are waiting.
         """
         client = await self.client()
         with _problems():
-            result: TxResult = await client.submit(legs, tx_id=tx_id)
+            result: TxResult = await client.submit(legs, tx_id=tx_id, keep=True)
             return result
 
     async def submit_all(self, batch: Sequence[Legs], tx_ids: Sequence[TxId] | None = None) -> list[TxResult]:

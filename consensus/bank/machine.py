@@ -75,9 +75,9 @@ class Machine:
         self.movement = Movement(state, own)
         self.own = own
         self.audits: dict[int, AuditReport] = {}
+        """Reports of the last few cuts."""
         self.account_cuts: dict[int, AccountCut] = {}
         """Accounts at the cuts of ``audits``; of fewer, since they are larger."""
-        """Reports of the last few cuts."""
         self.hashes: dict[Slot, bytes] = {}
         """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
 

@@ -118,6 +118,7 @@ class BankClient(ClientCore):
         deadline_s: float | None = None,
         tx_id: TxId | None = None,
         age_us: int = 0,
+        keep: bool = False,
     ) -> TxResult:
         """Run a transaction of 2–16 legs, over any number of clusters, and return how it ended.
 
@@ -127,6 +128,7 @@ class BankClient(ClientCore):
             deadline_s: seconds until the client gives up; None for the topology's client deadline.
             tx_id: an id from :meth:`new_tx_id`; None for a fresh one.
             age_us: as in :meth:`submit_nowait`.
+            keep: whether a fresh id is one whose transaction nodes record in full.
 
         Raises:
             ValueError: something is not an integer within ±2**62, or there are too many or no legs.
@@ -137,6 +139,9 @@ class BankClient(ClientCore):
         flat_conditions = flatten(conditions, 3, "conditions")
         if not flat_legs:
             raise ValueError("legs: a transaction needs at least one")
+        if tx_id is None and keep:
+            self.require_running()
+            tx_id = self.new_tx_id(keep=True)
         future: asyncio.Future[TxResult] = self.loop.create_future()
         self.submit_nowait(flat_legs, partial(_settle, future), flat_conditions, deadline_s, tx_id, age_us)
         return await future

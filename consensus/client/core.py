@@ -60,6 +60,8 @@ class ClientCore:
         self._reads = Reads(self, self._lanes)
         self._resolves = Resolves(self, self._lanes)
         self._session = Session()
+        self._kept: Session | None = None
+        """Where transactions go that nodes record in full; begun with the first of them."""
         self._sessions: dict[SessionId, Session] = {self._session.id: self._session}
         self._eager: set[ClusterId] = set()
         self._opened = asyncio.Event()
@@ -117,6 +119,8 @@ class ClientCore:
         _log.warning("a cluster forgot session %s of %s; going on in a new one", session.id.hex(), self._name)
         if session is self._session:
             self._new_session()
+        elif session is self._kept:
+            self._kept = None
 
     # --- submit -----------------------------------------------------------
 
@@ -165,12 +169,17 @@ class ClientCore:
         self._lanes[clusters[0]].submit(pending)
         return tx_id
 
-    def new_tx_id(self) -> TxId:
+    def new_tx_id(self, *, keep: bool = False) -> TxId:
         """Reserve an id, to store it before the transaction is submitted under it.
 
         A reserved id that is never used keeps its session's numbers open; call :meth:`drop_tx_id`.
+
+        Args:
+            keep: nodes record the transaction in full (see ``types.KEPT_PREFIX``).
         """
-        session = self._next_session() if self._session.full else self._session
+        session = self._kept if keep else self._session
+        if session is None or session.full:
+            session = self._next_session(keep)
         return TxId(session.id, session.reserve())
 
     def drop_tx_id(self, tx_id: TxId) -> None:
@@ -186,24 +195,29 @@ class ClientCore:
             )
         return session, tx_id.number
 
-    def _next_session(self) -> Session:
+    def _next_session(self, keep: bool = False) -> Session:
         outstanding = sum(len(session.pending) for session in self._sessions.values())
         if outstanding >= OUTSTANDING_MAX:
             raise ClientSaturatedError(
                 f"{outstanding} transactions wait for an answer; submit more slowly or wait for some to end"
             )
-        return self._new_session()
+        return self._new_session(keep)
 
-    def _new_session(self) -> Session:
-        self._session = Session()
-        kept = [session for session in self._sessions.values() if not session.idle]
+    def _new_session(self, keep: bool = False) -> Session:
+        fresh = Session(keep=keep)
+        if keep:
+            self._kept = fresh
+        else:
+            self._session = fresh
+        kept = [session for session in self._sessions.values() if not session.idle or session is self._kept]
         spare = len(kept) - SESSIONS_KEPT_MAX
-        for session in [session for session in kept if not session.pending][: max(spare, 0)]:
+        idle = [session for session in kept if not session.pending and session is not self._kept]
+        for session in idle[: max(spare, 0)]:
             kept.remove(session)
-        self._sessions = {session.id: session for session in [*kept, self._session]}
+        self._sessions = {session.id: session for session in [*kept, self._session, fresh]}
         for cluster in self._eager:
-            self._lanes[cluster].prepare(self._session)
-        return self._session
+            self._lanes[cluster].prepare(fresh)
+        return fresh
 
     # --- connections (connection.LinkOwner) -------------------------------
 
@@ -286,6 +300,7 @@ class ClientCore:
         _log.info("the bank was reset (incarnation %d)", self.incarnation)
         before = list(self._sessions.values())
         self._sessions.clear()
+        self._kept = None
         for lane in self._lanes.values():
             lane.reset()
         self._new_session()

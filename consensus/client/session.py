@@ -17,7 +17,7 @@ import msgspec
 from consensus.client.results import TxResult
 from consensus.messages.client import Outcome
 from consensus.messages.entries import Item
-from consensus.types import OPEN_NUMBERS_MAX, SESSION_BYTES, ClusterId, NodeId, SessionId
+from consensus.types import KEPT_PREFIX, OPEN_NUMBERS_MAX, SESSION_BYTES, ClusterId, NodeId, SessionId
 
 SPAN_MAX: Final = OPEN_NUMBERS_MAX * 3 // 4
 """Numbers between ``settled_below`` and the next one before the client goes on in a new session.
@@ -75,7 +75,7 @@ class Session:
     """One session and its open numbers.
 
     Attributes:
-        id: 16 random bytes.
+        id: 16 bytes, random; of a session whose transactions are kept, after :data:`KEPT_PREFIX`.
         next_number: the number the next transaction gets; the first is 1.
         pending: transactions without an answer. In the order of their numbers, but for reserved ones.
         unknown: numbers that ended unknown and were not resolved.
@@ -84,8 +84,11 @@ class Session:
 
     __slots__ = ("_floor", "_held", "id", "next_number", "opened", "pending", "unknown")
 
-    def __init__(self, session_id: SessionId | None = None) -> None:
-        self.id: SessionId = session_id if session_id is not None else secrets.token_bytes(SESSION_BYTES)
+    def __init__(self, session_id: SessionId | None = None, *, keep: bool = False) -> None:
+        if session_id is None:
+            prefix = KEPT_PREFIX if keep else b""
+            session_id = prefix + secrets.token_bytes(SESSION_BYTES - len(prefix))
+        self.id: SessionId = session_id
         self.next_number = 1
         self.pending: dict[int, Pending] = {}
         self.unknown: dict[int, Unsettled] = {}

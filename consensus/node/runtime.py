@@ -230,7 +230,7 @@ class Node:
                 continue  # gone; or a lease that ran out while the step took its time: the client asks again
             wire.send(encode(message))
             if type(message) is Replies:
-                if self._telemetry.level >= 1:
+                if self._telemetry.level >= 0:
                     self._telemetry.replied(message, now_us)
                 bucket = self._latencies.replied(connection, message, now_us)
                 if bucket >= 0:
@@ -263,7 +263,7 @@ class Node:
                 self._counts["frames_stale"] += 1
                 return
             self.heard_incarnation(incarnation)
-        if self._telemetry.level >= 2:
+        if self._telemetry.hears(messages):
             name, wire = self._server.peers[node]
             self._telemetry.received(node, name, messages, wire.received - len(messages))
         self._engine.step(Receive(node, messages))
@@ -409,5 +409,5 @@ class Node:
 
     def _trace_sent(self, node: NodeId, name: str, wire: Wire) -> None:
         """Have frames that leave for ``node`` counted while somebody watches."""
-        watched = self._telemetry.level >= 1
+        watched = self._telemetry.level >= 0
         wire.on_sent = partial(self._telemetry.sent, node, name) if watched else None

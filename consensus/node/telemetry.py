@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from consensus import codec
 from consensus.effects import Event
@@ -21,7 +22,8 @@ from consensus.messages.base import Message
 from consensus.messages.client import Replies, Status
 from consensus.messages.control import Telemetry as TelemetryMessage
 from consensus.net.wire import Wire
-from consensus.types import ClusterId, NodeId, TxId
+from consensus.node.sampling import KeptLimit, Sampler, is_kept, kept_in
+from consensus.types import KEPT_PREFIX, ClusterId, NodeId, TxId
 
 HZ_MAX: Final = 50.0
 BUFFER_EVENTS_MAX: Final = 2_000
@@ -29,13 +31,15 @@ BUFFER_EVENTS_MAX: Final = 2_000
 MESSAGE_EVENTS_MAX: Final = 200
 """Events in one telemetry message; about 40 KB."""
 WINDOW_MS: Final = 100
-SAMPLED_PER_S: Final = 20
-"""Transactions per second recorded in full; all of them while there are fewer."""
 SUBMITTED_MAX: Final = 1_000
 """Recorded submissions that wait for their reply."""
-_TOKENS_MAX: Final = 2 * SAMPLED_PER_S
 _NAMES: Final = {**paxos.TRACE_NAMES, **txn.TRACE_NAMES, **migration.TRACE_NAMES}
 _NAME_BY_TAG: Final = {kind.__struct_config__.tag: name for kind, name in _NAMES.items()}
+_CROSS: Final = {
+    kind.__struct_config__.tag: kind for kind in (txn.TxPrepare, txn.TxVote, txn.TxDecision, txn.TxAck)
+}
+_CROSS_KINDS: Final = frozenset(_CROSS.values())
+_cross_message: Final = msgspec.msgpack.Decoder(txn.TxnMessage)
 _PER_TRANSACTION: Final = frozenset(("tx.submit", "tx.lock", "tx.vote", "tx.decide", "tx.apply", "tx.reply"))
 
 
@@ -87,6 +91,7 @@ class Telemetry:
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
         self._sampler = Sampler()
+        self._kept = KeptLimit()
         self._submitted: dict[str, int] = {}
 
     # --- watchers ------------------------------------------------------------------
@@ -116,7 +121,6 @@ class Telemetry:
             self._counted = dict(self._counts())
             self._links.clear()
             self._latencies.clear()
-            self._submitted.clear()
             self._arm_window()
 
     def _tick(self, watch: Watch) -> None:
@@ -139,16 +143,32 @@ class Telemetry:
         if self.level < 0:
             return
         for kind, fields in events:
+            kept = False
             if kind in _PER_TRANSACTION:
-                if not self._sampler.takes(fields):
+                kept = is_kept(fields["tx"])
+                if not (self._keeps(fields["tx"]) if kept else self._sampler.takes(fields)):
                     continue
-                if kind == "tx.submit" and len(self._submitted) < SUBMITTED_MAX:
+                if kind == "tx.submit":
+                    if len(self._submitted) >= SUBMITTED_MAX:
+                        # Its answer was a refusal, or went out elsewhere.
+                        del self._submitted[next(iter(self._submitted))]
                     self._submitted.setdefault(fields["tx"], time.monotonic_ns() // 1_000)
-            self.note(kind, **fields)
+            self._note(kind, 0 if kept else 1, fields)
+
+    def _keeps(self, tx: str) -> bool:
+        """Whether another event of a kept transaction is recorded; if not, that is counted."""
+        if self._kept.takes(tx):
+            return True
+        for watch in self._watches.values():
+            watch.dropped += 1
+        return False
 
     def note(self, kind: str, **fields: Any) -> None:
         """One event, for every watcher who wants its kind."""
-        least = 2 if kind.startswith("msg.") else 1
+        self._note(kind, 2 if kind.startswith("msg.") else 1, fields)
+
+    def _note(self, kind: str, least: int, fields: Mapping[str, Any]) -> None:
+        """One event, for every watcher of level ``least`` or above."""
         if self.level < least:
             return
         self._sequence += 1
@@ -178,40 +198,62 @@ class Telemetry:
             tx = str(TxId(message.session, number))
             since_us = submitted.pop(tx, None)
             if since_us is not None:
-                self.note(
-                    "tx.reply",
-                    tx=tx,
-                    outcome="aborted" if outcome.status else "committed",
-                    why=Status(outcome.status).name.lower() if outcome.status else None,
-                    ms=round((now_us - since_us) / 1e3, 3),
-                    s=outcome.slot,
-                    b=list(outcome.ballot),
-                )
+                keep = is_kept(tx)
+                told = {
+                    "tx": tx,
+                    "outcome": "aborted" if outcome.status else "committed",
+                    "why": Status(outcome.status).name.lower() if outcome.status else None,
+                    "ms": round((now_us - since_us) / 1e3, 3),
+                    "s": outcome.slot,
+                    "b": list(outcome.ballot),
+                    "keep": keep or None,
+                }
+                self._note("tx.reply", 0 if keep else 1, told)
 
     # --- messages ----------------------------------------------------------------------
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
-        """A frame left for ``to``: counts its messages, and at level 2 records each."""
-        counts = self._links.get(to)
-        if counts is None:
-            counts = self._links[to] = Counter()
-        for message in messages:
-            counts[message[1]] += 1
-        if self.level >= 2:
-            for index, message in enumerate(messages, first):
-                name = _NAME_BY_TAG.get(message[1])
+        """A frame left for ``to``: counts its messages, records kept transactions, at level 2 all."""
+        if self.level >= 1:
+            counts = self._links.get(to)
+            if counts is None:
+                counts = self._links[to] = Counter()
+            for message in messages:
+                counts[message[1]] += 1
+        for index, message in enumerate(messages, first):
+            tag = message[1]
+            kept = kept_in(_cross_message.decode(message)) if tag in _CROSS and KEPT_PREFIX in message else []
+            if kept or self.level >= 2:
+                name = _NAME_BY_TAG.get(tag)
                 if name is not None:
                     mid = f"{connection}.{self._node}.{to}.{index}"
-                    self.note("msg.send", mid=mid, to=to, m=name, bytes=len(message))
+                    self._message("msg.send", kept, {"mid": mid, "to": to, "m": name, "bytes": len(message)})
+
+    def hears(self, messages: list[Message]) -> bool:
+        """Whether a frame that came holds anything to be recorded."""
+        if self.level < 0:
+            return False
+        return self.level >= 2 or any(type(message) in _CROSS_KINDS for message in messages)
 
     def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
-        """A frame came from ``sender`` while messages are watched."""
+        """A frame came from ``sender`` while somebody watches. See :meth:`sent`."""
         for index, message in enumerate(messages, first):
-            name = _NAMES.get(type(message))
+            kind = type(message)
+            kept = kept_in(message) if kind in _CROSS_KINDS else []
+            name = _NAMES.get(kind) if kept or self.level >= 2 else None
             if name is not None:
                 size = len(codec.encode(message))
                 mid = f"{connection}.{sender}.{self._node}.{index}"
-                self.note("msg.recv", n=sender, mid=mid, to=self._node, m=name, bytes=size)
+                told = {"n": sender, "mid": mid, "to": self._node, "m": name, "bytes": size}
+                self._message("msg.recv", kept, told)
+
+    def _message(self, kind: str, kept: list[str], fields: dict[str, Any]) -> None:
+        """One event of a message; of one about kept transactions, one for each of them."""
+        for tx in kept:
+            if self._keeps(tx):
+                self._note(kind, 0, {**fields, "tx": tx})
+        if not kept:
+            self._note(kind, 2, fields)
 
     def lost(self, to: NodeId, message: bytes, why: str) -> None:
         """A message to ``to`` fell victim to a fault that somebody caused."""
@@ -246,38 +288,6 @@ class Telemetry:
         self._counted = now
         hist = {str(bucket): count for bucket, count in sorted(self._latencies.items())}
         self._latencies.clear()
-        if len(self._submitted) == SUBMITTED_MAX:
-            self._submitted.clear()  # their answers were refusals, or went out elsewhere
         if links or hist or any(tx.values()):
             self.note("agg", window=WINDOW_MS, links=links, tx=tx, hist=hist)
         self._arm_window()
-
-
-class Sampler:
-    """Which transactions are recorded: about :data:`SAMPLED_PER_S`, and aborts up to as many again.
-
-    The share follows the traffic of the last second, and the choice a hash of the id, so that nodes
-    which see the same traffic choose the same transactions.
-    """
-
-    def __init__(self) -> None:
-        self._limit = 1 << 32
-        self._seen = 0
-        self._aborts = 0
-        self._second = 0
-
-    def takes(self, fields: Mapping[str, Any]) -> bool:
-        """Whether to record an event with these fields."""
-        second = time.monotonic_ns() // 1_000_000_000
-        if second != self._second:
-            per_s = self._seen / max(1, second - self._second)
-            self._limit = (1 << 32) if per_s <= _TOKENS_MAX else int((1 << 32) * SAMPLED_PER_S / per_s)
-            self._seen = self._aborts = 0
-            self._second = second
-        self._seen += 1
-        if fields.get("keep"):
-            return True
-        if fields.get("outcome") == "aborted" and self._aborts < SAMPLED_PER_S:
-            self._aborts += 1
-            return True
-        return zlib.crc32(str(fields.get("tx")).encode()) < self._limit

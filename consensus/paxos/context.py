@@ -8,7 +8,7 @@ from consensus.effects import Append, Event, Outputs, Send
 from consensus.messages.base import Message
 from consensus.messages.records import Record
 from consensus.topology import Cluster, Topology
-from consensus.types import NodeId, Position, Slot, majority
+from consensus.types import KEPT_PREFIX, NodeId, Position, SessionId, Slot, majority
 
 LEASE_SHARE: Final = 0.6
 """Of the least election timeout: the leader's clock may run slower than the others' by as much."""
@@ -55,6 +55,10 @@ class Context:
     def send(self, to: tuple[NodeId, ...], message: Message, after: Position = 0) -> None:
         """Send to nodes of the cluster once the journal is synced up to ``after`` (0: at once)."""
         self.out.sends.append(Send(to, message, after))
+
+    def traces(self, session: SessionId) -> bool:
+        """Whether events of a session's transactions are wanted: somebody watches, or they are kept."""
+        return self.trace_level > 0 or session.startswith(KEPT_PREFIX)
 
     def event(self, kind: str, **fields: Any) -> None:
         self.out.events.append(Event(kind, fields))

@@ -21,6 +21,7 @@ from consensus.shards import ShardMap
 from consensus.txn.queue import Group, ProposalQueue, resolve_room
 from consensus.txn.waiting import Age, Waiter, Waiting
 from consensus.types import (
+    KEPT_PREFIX,
     LEGS_MAX,
     OPEN_NUMBERS_MAX,
     SESSION_BYTES,
@@ -118,7 +119,7 @@ class Admission:
                         foreign += item.legs[::2]
         if fresh:
             self.queue.add_transactions(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
-            if self.ctx.trace_level:
+            if self.ctx.traces(message.session):
                 for item in fresh:
                     self._trace(message.session, item)
         if known:
@@ -146,7 +147,7 @@ class Admission:
             age_us = item.age_us or self.ctx.now_us + self.ctx.wall_offset_us
             cross = CrossItem(item.number, age_us, item.legs, homes, item.conditions)
             accounts = tuple([a for a, home in zip(accounts, homes, strict=False) if home == own])
-            if self.ctx.trace_level:
+            if self.ctx.traces(message.session):
                 self._trace(message.session, item)
         wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)
         if self.waiting.free(accounts):
@@ -158,6 +159,8 @@ class Admission:
         age = Age(cross.age_us, tx) if cross is not None else None
         deadline = self.ctx.now_us + self._lock_wait_us
         waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait)
+        if cross is None and self.ctx.traces(message.session):
+            self._trace(message.session, item)
         return None if self.waiting.enter(waiter) else Refusal.OVERLOADED
 
     def _homes(self, state: BankState, item: Item) -> tuple[int, ...]:
@@ -262,7 +265,9 @@ class Admission:
             return
         paid = -sum(delta for _, delta in pairs if delta < 0)
         parties = {"from": payer, "to": payee, "amt": paid}
-        self.ctx.event("tx.submit", tx=str(TxId(session, item.number)), legs=list(item.legs), **parties)
+        tx = str(TxId(session, item.number))
+        keep = session.startswith(KEPT_PREFIX) or None
+        self.ctx.event("tx.submit", tx=tx, legs=list(item.legs), keep=keep, **parties)
 
     # --- connections ---------------------------------------------------------------
 

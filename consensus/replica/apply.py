@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from consensus.bank.machine import Applied, Machine, Result
 from consensus.bank.state import BankState
+from consensus.bank.twophase import CrossPrepared, PartDecided, PartPrepared
 from consensus.codec import decode_batch
 from consensus.messages.client import Status
 from consensus.messages.entries import Batch
@@ -66,8 +67,7 @@ class Applier:
             results = machine.apply(slot, batch)
             self._slots_since += 1
             self._bytes_since += len(entry.value)
-            if replica.ctx.trace_level:
-                self._trace(slot, results)
+            self._trace(slot, results)
             if leader is not None:
                 if work is not None:
                     self._time(work)
@@ -93,16 +93,43 @@ class Applier:
             counters["transaction_time_ms_sum"] += count * (now - group.arrived_us) / 1000
 
     def _trace(self, slot: Slot, results: list[Result]) -> None:
+        """What the slot did to transactions that somebody watches or that are kept."""
         ctx = self._replica.ctx
-        ctx.event("paxos.applied", s=slot)
-        for applied in results:
-            if not isinstance(applied, Applied):
-                continue
-            for number, outcome in zip(applied.numbers, applied.outcomes, strict=True):
-                tx = str(TxId(applied.session, number))
-                outcome_name = "aborted" if outcome.status else "committed"
-                why = Status(outcome.status).name.lower() if outcome.status else None
-                ctx.event("tx.apply", tx=tx, s=slot, outcome=outcome_name, why=why)
+        if ctx.trace_level:
+            ctx.event("paxos.applied", s=slot)
+        for result in results:
+            if isinstance(result, Applied):
+                if result.numbers and ctx.traces(result.session):
+                    self._trace_outcomes(slot, result)
+            elif isinstance(result, CrossPrepared):
+                for tx in result.prepared:
+                    self._trace_lock(tx)
+            elif isinstance(result, PartPrepared):
+                for vote in result.votes:
+                    if not vote.status:
+                        self._trace_lock(TxId(vote.session, vote.number))
+            elif isinstance(result, PartDecided):
+                for row in result.acks:
+                    if ctx.traces(row.session):
+                        tx = TxId(row.session, row.number)
+                        known = self._replica.machine.state.cross.finished.get(tx)
+                        commit = known is not None and known.commit
+                        outcome_name = "committed" if commit else "aborted"
+                        ctx.event("tx.apply", tx=str(tx), s=slot, outcome=outcome_name)
+
+    def _trace_outcomes(self, slot: Slot, applied: Applied) -> None:
+        for number, outcome in zip(applied.numbers, applied.outcomes, strict=True):
+            tx = str(TxId(applied.session, number))
+            outcome_name = "aborted" if outcome.status else "committed"
+            why = Status(outcome.status).name.lower() if outcome.status else None
+            self._replica.ctx.event("tx.apply", tx=tx, s=slot, outcome=outcome_name, why=why)
+
+    def _trace_lock(self, tx: TxId) -> None:
+        """Locks are replicated state: every node that applies the prepare entry holds them."""
+        prepared = self._replica.machine.state.cross.prepared.get(tx)
+        if prepared is not None and self._replica.ctx.traces(tx.session):
+            accounts = list(prepared.legs[::2])
+            self._replica.ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=accounts)
 
     # --- checkpoints -----------------------------------------------------------------
 

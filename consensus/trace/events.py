@@ -87,24 +87,32 @@ class Kind(NamedTuple):
     """What a kind must carry besides ``k`` and ``ts``, what it may carry, and whether people see it.
 
     ``required`` and ``optional`` map a field to a type name of this module. ``notable`` kinds have a
-    sentence (``narrate``) and stand in the event feed.
+    sentence (``narrate``) and stand in the event feed; a ``step`` has one for the page of its transaction.
     """
 
     required: Mapping[str, str]
     optional: Mapping[str, str] = {}
     notable: bool = False
+    step: bool = False
 
 
-_MESSAGE: Final = {"n": "int", "mid": "text", "to": "int", "m": "text", "bytes": "int"}
+_MESSAGE: Final = {
+    "n": "int",
+    "mid": "text",
+    "to": "int",
+    "m": "text",
+    "bytes": "int",
+}  # `tx`: one it is about
 _NODE: Final = {"n": "int"}
 _PARTIES: Final = {"from": "int", "to": "int", "amt": "int"}
 _LINK: Final = {"a": "int", "b": "int"}
 
 KINDS: Final[dict[str, Kind]] = {
     # messages: `n` is the sender, `to` the receiver, of all three
-    "msg.send": Kind(_MESSAGE),
-    "msg.recv": Kind(_MESSAGE),
-    "msg.drop": Kind(_MESSAGE, {"why": "text"}),
+    # and `tx` is there when they speak of a kept transaction, one event for each
+    "msg.send": Kind(_MESSAGE, step=True),
+    "msg.recv": Kind(_MESSAGE, step=True),
+    "msg.drop": Kind(_MESSAGE, {"why": "text"}, step=True),
     # Paxos in one cluster
     "paxos.ballot": Kind({"n": "int", "b": "ballot"}, {"why": "text", "since_ms": "number"}, notable=True),
     "paxos.leader": Kind({"n": "int", "b": "ballot", "leader": "int", "w": "int"}, notable=True),
@@ -117,15 +125,17 @@ KINDS: Final[dict[str, Kind]] = {
     # transactions; `keep`: recorded in full because a person sent it
     "tx.submit": Kind(
         {"tx": "text", "from": "int", "to": "int", "amt": "int"},
-        {"n": "int", "keep": "flag"},
+        {"n": "int", "keep": "flag", "legs": "list"},
         notable=True,
     ),
-    "tx.lock": Kind({"n": "int", "tx": "text"}, {"accounts": "list", "waited_ms": "number"}),
-    "tx.vote": Kind({"n": "int", "tx": "text", "yes": "flag"}, {"why": "text"}),
-    "tx.decide": Kind({"n": "int", "tx": "text", "outcome": "text"}, {"why": "text"}),
+    # each node that applied the prepare holds the locks; the leaders of both sides vote and decide
+    "tx.lock": Kind({"n": "int", "tx": "text"}, {"accounts": "list"}, step=True),
+    "tx.vote": Kind({"n": "int", "tx": "text", "yes": "flag"}, {"why": "text"}, step=True),
+    "tx.decide": Kind({"n": "int", "tx": "text", "outcome": "text"}, {"why": "text"}, step=True),
     "tx.apply": Kind(
         {"n": "int", "tx": "text", "s": "int", "outcome": "text"},
         {"why": "text", "index": "int"} | _PARTIES,
+        step=True,
     ),
     "tx.reply": Kind(
         {"tx": "text", "outcome": "text", "ms": "number"},

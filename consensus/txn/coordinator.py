@@ -112,10 +112,6 @@ class Coordinator:
             self._adopt(prepared)
             return
         open_.prepared = prepared
-        if self._ctx.trace_level:
-            waited_ms = (self._ctx.now_us - open_.started_us) / 1000
-            accounts = list(prepared.legs[::2])
-            self._ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=accounts, waited_ms=waited_ms)
         self._maybe_decide(tx, open_)
 
     def drop(self, tx: TxId) -> None:
@@ -160,7 +156,7 @@ class Coordinator:
         for tx, unfinished in decided:
             self._open.pop(tx, None)
             self._ctx.counters["twopc_commits" if unfinished.commit else "twopc_aborts"] += 1
-            if self._ctx.trace_level:
+            if self._ctx.traces(tx.session):
                 outcome = "committed" if unfinished.commit else "aborted"
                 self._ctx.event("tx.decide", tx=str(tx), s=self._state().slot, outcome=outcome)
             self._send_decision(tx, unfinished)

@@ -139,15 +139,16 @@ class Participant:
         self._vote_no(wait.coordinator, wait.row, Status.LOCK_TIMEOUT)
 
     def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: Status) -> None:
-        self._votes.setdefault(coordinator, []).append(no(row, status))
+        vote = no(row, status)
+        self._votes.setdefault(coordinator, []).append(vote)
+        self._trace(vote)
 
     def on_prepared(self, result: PartPrepared) -> None:
         """A prepare entry is applied: its votes may leave. Rows that met a lock start over."""
         for vote in result.votes:
             tx = TxId(vote.session, vote.number)
             self._proposed.pop(tx, None)
-            if self._ctx.trace_level:
-                self._trace(vote)
+            self._trace(vote)
             if not vote.status:
                 self._ctx.counters["locks_acquired"] += 1
                 self._doubts[tx] = self._ctx.now_us + self._doubt_us
@@ -160,16 +161,16 @@ class Participant:
             self._new(result.coordinator, tx, row)
 
     def _trace(self, vote: VoteRow) -> None:
+        if not self._ctx.traces(vote.session):
+            return
         tx = TxId(vote.session, vote.number)
-        prepared = self._state().cross.prepared.get(tx)
-        if prepared is not None:
-            self._ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=list(prepared.legs[::2]))
         why = (
             {"why": "moved" if vote.status == MOVED else Status(vote.status).name.lower()}
             if vote.status
             else {}
         )
-        self._ctx.event("tx.vote", tx=str(tx), s=vote.slot, yes=not vote.status, **why)
+        slot = {"s": vote.slot} if vote.slot else {}
+        self._ctx.event("tx.vote", tx=str(tx), yes=not vote.status, **slot, **why)
 
     # --- decisions -------------------------------------------------------------------
 

@@ -10,11 +10,11 @@ import pytest
 
 from consensus.messages.client import Outcome, Replies, Submit
 from consensus.messages.entries import Item
-from consensus.node import telemetry
+from consensus.node import sampling
 from consensus.node.faults import DELAYED_BYTES_MAX, Faults, LinkFault
 from consensus.node.gate import Gate
 from consensus.node.latency import Latencies
-from consensus.node.telemetry import Sampler
+from consensus.node.sampling import KEPT_EVENTS_PER_S, KeptLimit, Sampler
 from consensus.types import Ballot
 
 
@@ -88,7 +88,7 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 5_000_000_000
-    monkeypatch.setattr(telemetry.time, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(sampling.time, "monotonic_ns", lambda: now)
     sampler = Sampler()
     assert all(sampler.takes({"tx": f"a-{number}"}) for number in range(4_000)), "the first second"
     now += 1_000_000_000
@@ -97,13 +97,28 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
     other = Sampler()
     other._limit, other._second = sampler._limit, sampler._second
     assert [number for number in range(4_000) if other.takes({"tx": f"a-{number}"})] == taken
-    assert sampler.takes({"tx": "x", "keep": True})
     aborts = [sampler.takes({"tx": f"b-{number}", "outcome": "aborted"}) for number in range(1_000)]
     assert 20 <= sum(aborts) <= 60
     now += 3_000_000_000
     sampler.takes({"tx": "c"})
     now += 1_000_000_000
     assert all(sampler.takes({"tx": f"d-{number}"}) for number in range(40))
+
+
+def test_of_too_many_kept_transactions_whole_ones_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5_000_000_000
+    monkeypatch.setattr(sampling.time, "monotonic_ns", lambda: now)
+    limit, other = KeptLimit(), KeptLimit()
+    names = [f"tx-{number}" for number in range(2 * KEPT_EVENTS_PER_S)]
+    for one in (limit, other):
+        assert all(one.takes(name) for name in names for _ in range(2)), "the first second"
+    now += 1_000_000_000
+    taken = [name for name in names if limit.takes(name)]
+    assert 0.15 * len(names) < len(taken) < 0.35 * len(names)
+    assert all(limit.takes(name) for name in taken)
+    assert [name for name in names if other.takes(name)] == taken
+    now += 5_000_000_000
+    assert all(limit.takes(name) for name in names[:KEPT_EVENTS_PER_S]), "traffic is light again"
 
 
 def test_logs_are_json_lines_on_stderr() -> None:

@@ -138,7 +138,7 @@ class FakeBank:
     def cluster_of(self, account: int) -> int:
         return 1 if account <= len(self.balances) // 2 else 2
 
-    def new_tx_id(self) -> TxId:
+    def new_tx_id(self, *, keep: bool = False) -> TxId:
         self._number += 1
         tx_id = TxId(self.session, self._number)
         self.reserved.add(tx_id)
@@ -203,7 +203,12 @@ class FakeBank:
             on_done(TxResult(tx_id, "unknown", "no_answer", clusters, legs, None, 0, 1.5))
 
     async def submit(
-        self, legs: tuple[int, ...], conditions: tuple[int, ...] = (), *, tx_id: TxId | None = None
+        self,
+        legs: tuple[int, ...],
+        conditions: tuple[int, ...] = (),
+        *,
+        tx_id: TxId | None = None,
+        keep: bool = False,
     ) -> TxResult:
         future: asyncio.Future[TxResult] = asyncio.get_running_loop().create_future()
         self.submit_nowait(legs, future.set_result, conditions, None, tx_id)

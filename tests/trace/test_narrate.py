@@ -22,7 +22,7 @@ SAMPLES: dict[str, Any] = {
     "list": [1],
     "ballot": [2, 3],
 }
-NOTABLE = sorted(kind for kind, spec in KINDS.items() if spec.notable)
+NOTABLE = sorted(kind for kind, spec in KINDS.items() if spec.notable or spec.step)
 
 
 def bare(kind: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_every_notable_kind_has_a_sentence_from_its_required_fields(kind: str, l
     assert "{" not in sentence
 
 
-def test_sentences_are_for_kinds_that_exist_and_are_notable() -> None:
+def test_sentences_are_for_kinds_that_exist_and_are_notable_or_steps() -> None:
     assert sorted(SENTENCES["kinds"]) == NOTABLE
 
 
@@ -71,6 +71,18 @@ def test_codes_become_words() -> None:
     assert narrate(reply) == "A transaction aborted: the sender has not enough money"
     known = {**reply, "from": 1, "to": 2, "amt": 9}
     assert narrate(known) == "9 from 1 to 2 aborted: the sender has not enough money"
+
+
+def test_steps_of_a_transaction() -> None:
+    step = {"ts": 1, "n": 4, "tx": "a", "s": 7}
+    assert narrate({**step, "k": "tx.lock", "accounts": [33, 34]}) == (
+        "n4 applied the prepare in slot 7 and holds the locks of (33,34)"
+    )
+    assert narrate({**step, "k": "tx.vote", "yes": False, "why": "lock_timeout"}) == (
+        "n4 votes no: an account stayed locked too long"
+    )
+    sent = {"k": "msg.send", "ts": 1, "n": 1, "to": 4, "m": "tx.decision", "mid": "x", "bytes": 9}
+    assert narrate(sent) == "n1 sent the decision to n4"
 
 
 def test_other_kinds_have_none() -> None:
