@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 from consensus.client.core import TICK_S, ClientCore
 from consensus.client.errors import CrossClusterError, UnknownTransactionError
-from consensus.client.reads import PendingRead
+from consensus.client.reads import WAIT_SHARE, PendingRead
 from consensus.client.resolves import PendingResolve
 from consensus.client.results import ReadValues, TxResult, from_outcome
 from consensus.messages.client import Level, ReadItem
@@ -205,7 +205,8 @@ class BankClient(ClientCore):
             raise CrossClusterError(clusters)
         now = self.now()
         until = now + (self._deadline_s if deadline_s is None else deadline_s)
-        item = ReadItem(self._reads.new_request(), accounts, level, bound_ms, versions)
+        wait_ms = max(1, int((until - now) * WAIT_SHARE * 1e3))
+        item = ReadItem(self._reads.new_request(), accounts, level, bound_ms, versions, wait_ms)
         self._reads.submit(PendingRead(item, clusters[0], on_done, now, until))
 
     async def read(
@@ -221,9 +222,9 @@ class BankClient(ClientCore):
 
         Args:
             accounts: up to 1,000 ids.
-            level: what the answer promises; a level that the node does not serve ends ``unsupported``.
+            level: what the answer promises, and so who is asked: docs/explanation/consistency.md.
             bound_ms: greatest age, for BOUNDED.
-            versions: least version wanted of each account, for RYW.
+            versions: least version wanted of each account, for RYW, in the order of ``accounts``.
             deadline_s: seconds until the client gives up; None for the topology's client deadline.
 
         Raises:

@@ -104,6 +104,12 @@ class Lane:
         links = [link for node in self._members if (link := self._host.link(node)).up]
         return links[turn % len(links)] if links else None
 
+    def follower_link(self, turn: int) -> NodeLink | None:
+        """A connection to a follower, by ``turn``; the leader's while there is no other."""
+        leader = self.leadership.leader
+        links = [link for node in self._members if node != leader and (link := self._host.link(node)).up]
+        return links[turn % len(links)] if links else self.leader_link
+
     def probe(self) -> None:
         """Ask every node of the cluster who leads; those that know nobody tell when they do."""
         now = self._host.now()

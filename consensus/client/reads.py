@@ -1,6 +1,8 @@
 """Reads of one client: joined per turn of the loop, sent again while unanswered, ended at their deadline.
 
-A read changes nothing, so it may be repeated freely and never ends ``unknown``.
+Linearizable and lease reads go to the leader, to any other node while there is no way to a leader: that one
+asks it. The other levels are spread over the followers; what a follower cannot answer goes to the leader at
+once. A read changes nothing, so it may be repeated freely and never ends ``unknown``.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from consensus.client.connection import NodeLink
 from consensus.client.lane import RESEND_S, Host, Lane
 from consensus.client.results import ReadValues, refusal_name, status_name
 from consensus.messages.client import Level, Read, ReadItem, ReadRefused, ReadReplies, Refusal
-from consensus.types import ClusterId
+from consensus.types import ClusterId, NodeId
 
 READS_MAX: Final = 1_000
 """Reads in one message."""
 REFUSED_WAIT_S: Final = 0.02
 """Wait before a refused read is asked again."""
+FOLLOWER_LEVELS: Final = frozenset((Level.RYW, Level.BOUNDED, Level.EVENTUAL))
+WAIT_SHARE: Final = 0.9
+"""Of the time to the deadline: how long a node may keep a read, so that its reason arrives before the end."""
 
 OnRead = Callable[[ReadValues], None]
 
@@ -36,6 +41,8 @@ class PendingRead(msgspec.Struct, gc=False, eq=False):
     resend_s: float = 0.0
     refusal: int = 0
     attempts: int = 0
+    to_leader: bool = False
+    """A follower could not answer: the next attempt is the leader's."""
 
 
 class Reads:
@@ -85,28 +92,27 @@ class Reads:
 
     def _send(self, reads: list[PendingRead]) -> None:
         resend_s = self._host.now() + RESEND_S
-        items: dict[ClusterId, list[ReadItem]] = {}
-        anywhere: list[PendingRead] = []
+        links: dict[NodeId, NodeLink] = {}
+        batches: dict[NodeId, list[ReadItem]] = {}
         for read in reads:
             read.resend_s = resend_s
-            if read.item.level == Level.EVENTUAL:
-                anywhere.append(read)
-            else:
-                items.setdefault(read.cluster, []).append(read.item)
-        self._send_anywhere(anywhere)
-        for cluster, batch in items.items():
-            link = self._lanes[cluster].leader_link
+            link = self._link_for(read)
             if link is not None:
-                for first in range(0, len(batch), READS_MAX):
-                    link.send(codec.encode(Read(batch[first : first + READS_MAX])))
+                links[link.node.id] = link
+                batches.setdefault(link.node.id, []).append(read.item)
+        for node, batch in batches.items():
+            for first in range(0, len(batch), READS_MAX):
+                links[node].send(codec.encode(Read(batch[first : first + READS_MAX])))
 
-    def _send_anywhere(self, reads: list[PendingRead]) -> None:
-        """Any live replica may answer an eventual read: each attempt asks another one."""
-        for read in reads:
-            read.attempts += 1
-            link = self._lanes[read.cluster].some_link(read.item.request + read.attempts)
-            if link is not None:
-                link.send(codec.encode(Read([read.item])))
+    def _link_for(self, read: PendingRead) -> NodeLink | None:
+        """Whom to ask now; each further attempt of what followers may answer asks another node."""
+        lane = self._lanes[read.cluster]
+        turn = read.item.request + read.attempts
+        read.attempts += 1
+        if read.item.level in FOLLOWER_LEVELS and not read.to_leader:
+            return lane.follower_link(turn) if read.attempts == 1 else lane.some_link(turn)
+        read.to_leader = False
+        return lane.leader_link or lane.some_link(turn)
 
     def leader_up(self, cluster: ClusterId) -> None:
         """There is a new leader, or a new connection to it: ask it everything."""
@@ -128,6 +134,7 @@ class Reads:
 
     def heard_refused(self, link: NodeLink, message: ReadRefused) -> None:
         now = self._host.now()
+        elsewhere: list[PendingRead] = []
         for request in message.requests:
             read = self._pending.get(request)
             if read is None:
@@ -137,6 +144,11 @@ class Reads:
                 continue
             read.refusal = message.reason
             read.resend_s = now + REFUSED_WAIT_S
+            if read.item.level in FOLLOWER_LEVELS and message.reason == Refusal.NOT_LEADER:
+                read.to_leader = True
+                if self._lanes[read.cluster].leadership.leader not in (0, link.node.id):
+                    elsewhere.append(read)
+        self._send(elsewhere)
         if message.reason == Refusal.NOT_LEADER:
             for lane in self._lanes.values():
                 lane.heard_redirect(link, message.leader)

@@ -16,6 +16,7 @@ from consensus.messages.client import (
     Opened,
     Outcome,
     Read,
+    ReadRefused,
     ReadReplies,
     ReadResult,
     Refusal,
@@ -102,6 +103,8 @@ class FakeNode:
         """What a healthy node answers: a follower redirects, a leader commits."""
         if isinstance(message, WhoLeads):
             return [Leads(self.cluster, self.ballot, self.leader)]
+        if self.leader != self.id and isinstance(message, Read):
+            return [ReadRefused([item.request for item in message.items], Refusal.NOT_LEADER, self.leader)]
         if self.leader != self.id:
             numbers = [item.number for item in message.items] if isinstance(message, Submit) else []
             return [Refused(message.session, numbers, Refusal.NOT_LEADER, self.leader)]

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from consensus.client import reads as reads_module
+from consensus.client.bank import BankClient
 from consensus.client.errors import CrossClusterError
 from consensus.messages.client import Level, Read, ReadRefused, Refusal, Status
 from tests.client.fake_node import FakeBank, FakeNode, start_fake_bank, until
@@ -43,10 +45,76 @@ async def test_reads_of_one_turn_are_one_message(bank: FakeBank, connect: Any) -
 
 async def test_level_is_passed_on(bank: FakeBank, connect: Any) -> None:
     client = await connect(bank)
+    await client.read([1], Level.LEASE, deadline_s=2.0)
     await client.read([1], Level.RYW, versions=[3])
     await client.read([1], Level.BOUNDED, bound_ms=200)
-    items = [message.items[0] for message in reads(bank.nodes[1])]
-    assert [(item.level, item.versions, item.bound) for item in items] == [(2, (3,), 0), (3, (), 200)]
+    items = [item for node in bank.nodes.values() for message in reads(node) for item in message.items]
+    items.sort(key=lambda item: item.request)
+    assert [(i.level, i.versions, i.bound) for i in items] == [(1, (), 0), (2, (3,), 0), (3, (), 200)]
+    assert [item.wait_ms for item in items] == [1_800, 2_700, 2_700]
+
+
+def answering(node: FakeNode, message: Any) -> list[Any] | None:
+    """A follower that answers what followers may."""
+    return [node.values(message, 7)] if isinstance(message, Read) else None
+
+
+async def connected(bank: FakeBank, connect: Any) -> BankClient:
+    """A client that has a connection to each node."""
+    client: BankClient = await connect(bank)
+    await client.read([1], Level.EVENTUAL)  # the first dials, and is the leader's
+    await until(lambda: all(client.link(node).up for node in bank.nodes))
+    for node in bank.nodes.values():
+        node.heard.clear()
+    return client
+
+
+@pytest.mark.parametrize("level", [Level.RYW, Level.BOUNDED, Level.EVENTUAL])
+async def test_weak_reads_are_spread_over_the_followers(bank: FakeBank, connect: Any, level: Level) -> None:
+    for node in (bank.nodes[2], bank.nodes[3]):
+        node.script = answering
+    client = await connected(bank, connect)
+    answers = await asyncio.gather(*(client.read([account], level) for account in range(1, 21)))
+    assert {answer.values[account] for account, answer in enumerate(answers, 1)} == {(0, 7)}
+    counts = {node.id: [len(message.items) for message in reads(node)] for node in bank.nodes.values()}
+    assert counts == {1: [], 2: [10], 3: [10]}
+
+
+@pytest.mark.parametrize("level", [Level.RYW, Level.BOUNDED])
+async def test_what_a_follower_cannot_answer_goes_to_the_leader_at_once(
+    bank: FakeBank, connect: Any, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads_module, "REFUSED_WAIT_S", 60.0)
+    monkeypatch.setattr(reads_module, "RESEND_S", 60.0)
+    for node in (bank.nodes[2], bank.nodes[3]):
+        node.script = refusing_reads(Refusal.NOT_LEADER, 100, leader=1)
+    client = await connected(bank, connect)
+    assert (await client.read([1], level)).values == {1: (0, 10)}
+    assert len(reads(bank.nodes[1])) == 1 and client.leaders == {1: 1}
+
+
+@pytest.mark.parametrize("level", [Level.RYW, Level.BOUNDED, Level.EVENTUAL])
+async def test_a_silent_follower_is_passed_over(bank: FakeBank, connect: Any, level: Level) -> None:
+    client = await connected(bank, connect)
+    bank.nodes[2].silent = bank.nodes[3].silent = True
+    answers = await asyncio.gather(*(client.read([account], level) for account in (1, 2, 3)))
+    assert {answer.outcome for answer in answers} == {"ok"}
+
+
+async def test_a_follower_stands_in_for_a_leader_out_of_reach(bank: FakeBank, connect: Any) -> None:
+    client = await connected(bank, connect)
+    for node in (bank.nodes[2], bank.nodes[3]):
+        node.script = answering
+    await bank.nodes[1].stop()
+    await until(lambda: not client.link(1).up)
+    assert (await client.read([1])).values == {1: (0, 7)}
+
+
+async def test_a_read_in_doubt_says_so_at_its_deadline(bank: FakeBank, connect: Any) -> None:
+    client = await connect(bank)
+    bank.nodes[1].script = refusing_reads(Refusal.IN_DOUBT, 1_000)
+    values = await client.read([1], deadline_s=0.2)
+    assert (values.outcome, values.reason) == ("refused", "in_doubt")
 
 
 async def test_unknown_account_is_final(bank: FakeBank, connect: Any) -> None:
