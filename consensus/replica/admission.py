@@ -158,7 +158,8 @@ class Admission:
             return None
         age = Age(cross.age_us, tx) if cross is not None else None
         deadline = self.ctx.now_us + self._lock_wait_us
-        waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait)
+        arrived_us = self.ctx.now_us + self.ctx.wall_offset_us
+        waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait, arrived_us)
         if cross is None and self.ctx.traces(message.session):
             self._trace(message.session, item)
         return None if self.waiting.enter(waiter) else Refusal.OVERLOADED

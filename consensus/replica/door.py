@@ -52,7 +52,7 @@ from consensus.txn.doubts import Doubts
 from consensus.txn.groups import Groups
 from consensus.txn.participant import Participant, PartWait
 from consensus.txn.queue import ProposalQueue
-from consensus.txn.waiting import Waiting
+from consensus.txn.waiting import Waiter, Waiting
 from consensus.types import AccountId, Ballot, NodeId, Slot
 
 FRESH_GRACE_US: Final = 3_000_000
@@ -111,6 +111,9 @@ class Replica:
         moving = (self.ctx, self.groups, lambda: self.machine.state, self.shards, self.queue.add_control)
         self.source = Source(*moving)
         self.destination = Destination(*moving)
+        self.waiting.give_way = self._gives_way
+        self._left: list[AccountId] = []
+        """Accounts of waiters that gave way in this step: others may be first now."""
         self.reads = Reads(self.ctx, lambda: self.leader)
         self.transfer = Transfer(self.ctx)
         self.applier = Applier(self)
@@ -345,6 +348,7 @@ class Replica:
         self.admission.clear(hint)
         self.coordinator.clear()
         self.doubts.clear()
+        self._left.clear()
         self.participant.clear()
         self.source.clear()
         self.destination.clear()
@@ -388,6 +392,9 @@ class Replica:
             return
         if not self.established:
             self._establish()
+        while self._left:
+            left, self._left = self._left, []
+            self.freed(left)
         queue = self.queue
         while queue.pending and len(leader.in_flight) < self.ctx.limits.window_slots:
             waited = self.ctx.now_us - queue.oldest_us >= self._batch_delay_us
@@ -434,6 +441,10 @@ class Replica:
                 self.participant.admit(waiter.payload.coordinator, waiter.payload.row)
             else:
                 self.admission.go_on(waiter)
+
+    def _gives_way(self, waiter: Waiter) -> None:
+        self.participant.gives_way(waiter.payload)
+        self._left.extend(waiter.accounts)
 
     def _give_up_waiting(self) -> None:
         for waiter in self.waiting.expired(self.ctx.now_us):

@@ -64,6 +64,8 @@ class Habits(msgspec.Struct, frozen=True):
     """Transfers stay among so many accounts of a cluster, which makes conflicts and empty accounts likely."""
     cross: float = 0.0
     """Transactions with legs in other clusters, where there are any."""
+    back_off_us: int = 0
+    """How long one that lost its locks waits at least before it is tried again, and up to twice that."""
     insists: float = 0.5
     """Chance that one that lost its locks to another is tried again, under a new number with the old age."""
 
@@ -109,8 +111,8 @@ class SimClient:
         self.conflicts = 0
         self.slowest_us = 0
         """Longest time from the first attempt at a transaction across clusters to its commit."""
-        self._lost: list[Item] = []
-        """Lost their locks, and will be tried again."""
+        self._lost: list[tuple[int, Item]] = []
+        """Lost their locks, and will be tried again, from when on."""
         self._draws = Draws(seed, "client", number)
         self._target: NodeId = cluster.first_leader
         self._opened = False
@@ -130,6 +132,11 @@ class SimClient:
     @property
     def idle(self) -> bool:
         return not self._open and not self._reads
+
+    @property
+    def wishes(self) -> list[Item]:
+        """What is open, or waits for another attempt."""
+        return [tx.item for tx in self._open.values()] + [item for _, item in self._lost]
 
     @property
     def open_numbers(self) -> list[int]:
@@ -170,9 +177,10 @@ class SimClient:
             else:
                 items.append(tx.item)
         if not self.draining and not self._leaving:
-            room = habits.window - len(self._open)
+            room = habits.window - len(self._open) - len(self._lost)
+            room = max(room, int(bool(self._lost) and self._lost[0][0] <= now_us))
             for _ in range(self._draws.below(room + 1) if room > 0 else 0):
-                item = self._again() or self._invent(now_us)
+                item = self._again(now_us) or self._invent(now_us)
                 self._open[item.number] = Transaction(item, now_us, now_us)
                 items.append(item)
         messages: list[Message] = []
@@ -192,12 +200,12 @@ class SimClient:
 
     # --- what to ask for -----------------------------------------------------------------
 
-    def _again(self) -> Item | None:
-        """The next one of those that lost their locks, with a new number."""
-        if not self._lost:
+    def _again(self, now_us: int) -> Item | None:
+        """The next one of those that lost their locks and have waited, with a new number."""
+        if not self._lost or self._lost[0][0] > now_us:
             return None
         self._next += 1
-        return msgspec.structs.replace(self._lost.pop(0), number=self._next - 1)
+        return msgspec.structs.replace(self._lost.pop(0)[1], number=self._next - 1)
 
     def _invent(self, now_us: int) -> Item:
         draws = self._draws
@@ -336,7 +344,7 @@ class SimClient:
             return
         if outcome.status:
             self.aborted += 1
-            self._lose(tx.item, outcome.status)
+            self._lose(now_us, tx.item, outcome.status)
         else:
             self.committed += 1
             self.checker.saw(tx.item.legs[::2], outcome.legs, now_us)
@@ -345,12 +353,13 @@ class SimClient:
                 self.slowest_us = max(self.slowest_us, now_us - tx.item.age_us)
         self.resolved += tx.resolving
 
-    def _lose(self, item: Item, status: int) -> None:
+    def _lose(self, now_us: int, item: Item, status: int) -> None:
         if status not in (Status.LOCK_CONFLICT, Status.LOCK_TIMEOUT) or not item.age_us:
             return
         self.conflicts += 1
         if len(self._lost) < LOST_MAX and self._draws.chance(self.habits.insists):
-            self._lost.append(item)
+            wait_us = self._draws.between(self.habits.back_off_us, 2 * self.habits.back_off_us)
+            self._lost.append((now_us + wait_us, item))
 
     def _refused(self, node: NodeId, message: Refused) -> bool:
         if message.session != self.session:

@@ -111,7 +111,7 @@ class Participant:
             return
         deadline = self._ctx.now_us + self._lock_wait_us
         if not self._waiting.enter(
-            Waiter(tx, tuple(sorted(accounts)), age, deadline, PartWait(coordinator, row))
+            Waiter(tx, tuple(sorted(accounts)), age, deadline, PartWait(coordinator, row), holds=True)
         ):
             self._vote_no(coordinator, row, Status.LOCK_TIMEOUT)
 
@@ -137,6 +137,10 @@ class Participant:
     def timed_out(self, wait: PartWait) -> None:
         self._ctx.counters["locks_timed_out"] += 1
         self._vote_no(wait.coordinator, wait.row, Status.LOCK_TIMEOUT)
+
+    def gives_way(self, wait: PartWait) -> None:
+        """An older transaction got a lock that it waits for."""
+        self._vote_no(wait.coordinator, wait.row, Status.LOCK_CONFLICT)
 
     def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: Status) -> None:
         vote = no(row, status)

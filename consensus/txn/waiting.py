@@ -1,15 +1,20 @@
 """Waiting for locks. It is the leader's business only: nothing of it is replicated, and apply never waits.
 
 Held locks are those of prepared transactions (replicated state) and those a leader has promised to a prepare
-entry it has queued or proposed (``claims``). A transaction that meets one waits in a queue per account, in
-arrival order, until all its accounts are free and it is first in each of their queues, or until the lock wait
-is over.
+entry it has queued or proposed (``claims``). A transaction that meets one waits in a queue per account until
+all its accounts are free and it is first in each of their queues, or until the lock wait is over.
+
+The oldest is first, by the time it arrived, or its first attempt did. A prepare of another coordinator holds
+locks there while it waits here: behind one that is older and may come to wait for it in turn, it gives way
+(wait-die; Rosenkrantz, Stearns and Lewis, System Level Concurrency Control for Distributed Database Systems,
+1978).
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from consensus.types import AccountId, TxId
@@ -24,14 +29,29 @@ class Age(NamedTuple):
     tx: TxId
 
 
-class Waiter:
-    """``age`` is None for a transaction of one cluster: it holds nothing while it waits."""
+_place = attrgetter("place")
 
-    __slots__ = ("accounts", "age", "deadline_us", "payload", "tx")
+
+class Waiter:
+    """``age`` is None for a transaction of one cluster: it never holds anything while it waits.
+
+    ``holds``: it does so now, in another cluster. ``place`` orders the queues.
+    """
+
+    __slots__ = ("accounts", "age", "deadline_us", "holds", "payload", "place", "tx")
 
     def __init__(
-        self, tx: TxId, accounts: tuple[AccountId, ...], age: Age | None, deadline_us: int, payload: Any
+        self,
+        tx: TxId,
+        accounts: tuple[AccountId, ...],
+        age: Age | None,
+        deadline_us: int,
+        payload: Any,
+        arrived_us: int = 0,
+        holds: bool = False,
     ) -> None:
+        self.place = age or Age(arrived_us, tx)
+        self.holds = holds
         self.tx = tx
         self.accounts = accounts
         self.age = age
@@ -40,13 +60,17 @@ class Waiter:
 
 
 class Waiting:
-    """Lock queues of one leadership. ``locks`` is the applied state's table of held locks."""
+    """Lock queues of one leadership. ``locks`` is the applied state's table of held locks.
+
+    ``give_way`` is called with each waiter that leaves because an older one got a lock it waits for.
+    """
 
     def __init__(self, locks: Callable[[], Mapping[AccountId, TxId]]) -> None:
         self._locks = locks
+        self.give_way: Callable[[Waiter], None] = lambda waiter: None
         self.claims: dict[AccountId, Age] = {}
         self.waiting: dict[TxId, Waiter] = {}
-        self._queues: dict[AccountId, deque[Waiter]] = {}
+        self._queues: dict[AccountId, list[Waiter]] = {}
 
     def idle(self) -> bool:
         """Whether no account can be busy: the common case, decided without looking at any."""
@@ -58,10 +82,20 @@ class Waiting:
         return not any(a in locks or a in self.claims or a in self._queues for a in accounts)
 
     def claim(self, accounts: Iterable[AccountId], age: Age) -> None:
-        """Promise the locks to a prepare entry that is about to be proposed."""
+        """Promise the locks to a prepare entry that is about to be proposed.
+
+        Younger ones that hold locks elsewhere and wait for these give way.
+        """
+        late: dict[TxId, Waiter] = {}
         for account in accounts:
             assert account not in self.claims
             self.claims[account] = age
+            for waiter in self._queues.get(account, ()):
+                if waiter.holds and waiter.place > age:
+                    late[waiter.tx] = waiter
+        for waiter in late.values():
+            self.leave(waiter)
+            self.give_way(waiter)
 
     def unclaim(self, accounts: Iterable[AccountId], tx: TxId) -> None:
         """The prepare entry is applied: what it locked stands in the state now, or nothing does."""
@@ -76,11 +110,11 @@ class Waiting:
             return False
         self.waiting[waiter.tx] = waiter
         for account in waiter.accounts:
-            self._queues.setdefault(account, deque()).append(waiter)
+            insort(self._queues.setdefault(account, []), waiter, key=_place)
         return True
 
     def ahead(self, accounts: Iterable[AccountId]) -> list[Age]:
-        """Ages of those waiting for ``accounts`` that hold locks elsewhere meanwhile."""
+        """Ages of those waiting for ``accounts`` that hold locks elsewhere, or will while they hold these."""
         return [w.age for a in accounts for w in self._queues.get(a, ()) if w.age is not None]
 
     def turn(self, accounts: Iterable[AccountId]) -> Waiter | None:

@@ -374,6 +374,20 @@ def test_the_age_of_the_first_attempt_is_kept() -> None:
     assert ages == {0: 77, 1: node.now_us}
 
 
+def test_the_younger_gives_way_and_those_behind_it_go_on() -> None:
+    node = Leading()
+    node.submit(Item(0, pay(1, 11, 5), (), 10**17))
+    row = PrepareRow(BOB, 0, 9, 100, (1, 4, 2, -4))
+    node.hear(4, TxPrepare(2, 0, [row]))
+    node.submit(Item(1, pay(2, 3, 1)), Item(2, pay(1, 12, 5), (), 50))
+    assert len(node.replica.waiting.waiting) == 3
+    node.sent.clear()
+    votes(node)
+    told = [v for s in node.sent if isinstance(s.message, TxVote) for v in s.message.rows]
+    assert [(vote.session, vote.status) for vote in told] == [(BOB, Status.LOCK_CONFLICT)]
+    assert node.outcomes()[1].status == Status.COMMITTED and not node.replica.waiting.waiting
+
+
 def test_a_prepare_that_is_refused_in_the_log_is_not_asked_for_any_more() -> None:
     """Its session was evicted between its admission and its slot."""
     node = Leading()

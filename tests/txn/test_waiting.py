@@ -1,4 +1,4 @@
-"""Lock queues of a leader: arrival order, all accounts at once or none, a bounded wait."""
+"""Lock queues of a leader: the oldest first, all accounts at once or none, a bounded wait."""
 
 from __future__ import annotations
 
@@ -44,6 +44,31 @@ def test_an_account_is_free_when_nobody_holds_claims_or_awaits_it() -> None:
     locks.enter(1, 1, 4)
     assert [account for account in range(1, 7) if waiting.free((account,))] == [5, 6]
     assert not waiting.free((5, 4)) and waiting.free((5, 6)) and not waiting.idle()
+
+
+def test_the_oldest_goes_first_whenever_it_came() -> None:
+    """A wish that lost a conflict comes back with the age of its first attempt."""
+    locks = Locks(1)
+    for number, age in enumerate((30, 10, 20)):
+        locks.enter(number, 1, age=age)
+    assert locks.free(1) == [1, 2, 0]
+
+
+def test_the_younger_gives_way_when_an_older_one_gets_what_it_waits_for() -> None:
+    locks = Locks(1)
+    gone: list[int] = []
+    locks.waiting.give_way = lambda waiter: gone.append(waiter.tx.number)
+    for number, age, holds in ((0, 10, False), (1, 20, False), (2, 30, True), (3, 5, True)):
+        made = Waiter(tx(number), (1, 2), Age(age, tx(number)), 100, None, holds=holds)
+        assert locks.waiting.enter(made)
+    locks.held.clear()
+    for number in (3, 0):
+        turn = locks.waiting.turn((1,))
+        assert turn is not None and turn.tx.number == number
+        locks.waiting.claim(turn.accounts, Age(turn.place.arrived_us, turn.tx))
+        locks.waiting.unclaim(turn.accounts, turn.tx)
+        assert gone == [2], "it holds locks elsewhere; the one that holds nothing stays"
+    assert list(locks.waiting.waiting) == [tx(1)]
 
 
 def test_idle_means_that_no_account_can_be_busy() -> None:
