@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from consensus.cli.private import private_bank, topology_of
 from consensus.workload.floor import FloorOptions, FloorResult, run_floor
 from consensus.workload.floor_node import ACCOUNTS as FLOOR_ACCOUNTS
-from consensus.workload.runner import BenchOptions, run_bench
+from consensus.workload.options import BenchOptions
+from consensus.workload.runner import run_bench
 
 ROUNDS: Final = 2
 P99_TARGET: Final = 3.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet, Status
+from consensus.cluster.cut import CutError, take_cut
 from consensus.topology import Topology
 from consensus.types import NodeId
 
@@ -12,20 +14,22 @@ SETTLE_TIMEOUT_S: Final = 10.0
 
 
 async def audit(fleet: Fleet, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, Any]:
-    """Compare the state of all nodes of a bank at rest.
+    """Count the money of the whole bank, then compare the state of its nodes at rest.
 
-    Waits until the nodes of each cluster have applied the same slot. ``conserved``: the balances on
-    the nodes, cluster by cluster, add up to what the bank began with (transfers stay within a
-    cluster as long as there is no 2PC, so each cluster's own total is constant). ``replicas_agree``: all
-    nodes of a cluster report the same state hash at the same slot.
+    ``conserved``: the total of one consistent cut over all clusters is what the bank began with.
+    ``replicas_agree``: once the nodes of each cluster have applied the same slot, they report the same state
+    hash there, and the same total of their cluster's accounts.
 
     Returns:
-        ``conserved``, ``replicas_agree``, and ``audit``: what was found, per cluster.
+        ``conserved``, ``replicas_agree``, and ``audit``: the cut's total, what was expected, what was found
+        per cluster.
 
     Raises:
         OperatorError: a node refused.
     """
     topology = fleet.topology
+    expected = topology.accounts * topology.initial_balance
+    money = await _money(fleet, timeout_s)
     nodes = list(topology.nodes)
     settled = True
     try:
@@ -36,27 +40,37 @@ async def audit(fleet: Fleet, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, 
     found: list[dict[str, Any]] = []
     for cluster in topology.clusters:
         members = cluster.members
-        summaries = await fleet.ask(
-            members, "summary", **{"from": cluster.first_account, "to": cluster.last_account}
-        )
-        expected = (cluster.last_account - cluster.first_account + 1) * topology.initial_balance
+        summaries = await fleet.ask(members, "summary", **{"from": 1, "to": topology.accounts})
         totals = [summaries[node]["total"] if node in summaries else None for node in members]
         states = [_state(hashes.get(node)) for node in members]
+        agree = states[0] is not None and all(state == states[0] for state in states)
         found.append(
             {
                 "cluster": cluster.id,
-                "expected_total": expected,
                 "totals": totals,
-                "conserved": all(total == expected for total in totals),
-                "agree": states[0] is not None and all(state == states[0] for state in states),
+                "agree": agree and all(total == totals[0] for total in totals),
                 "slot": states[0][0] if states[0] is not None else None,
             }
         )
     return {
-        "conserved": all(entry["conserved"] for entry in found),
+        "conserved": money.get("total") == expected,
         "replicas_agree": settled and all(entry["agree"] for entry in found),
-        "audit": found,
+        "audit": {**money, "expected_total": expected, "clusters": found},
     }
+
+
+async def _money(fleet: Fleet, timeout_s: float) -> dict[str, Any]:
+    async def ask(node: NodeId, name: str, **args: Any) -> Any:
+        try:
+            return await fleet.call(node, name, timeout_s=1.0, **args)
+        except (OperatorError, TimeoutError, ConnectionError):
+            return None
+
+    try:
+        cut = await take_cut(fleet.topology, ask, lambda cluster: cluster.members, timeout_s=timeout_s)
+    except CutError as error:
+        return {"total": None, "in_flight": None, "error": str(error)}
+    return {"total": cut.total, "in_flight": cut.in_flight}
 
 
 def at_rest(topology: Topology, statuses: dict[NodeId, Status]) -> bool:

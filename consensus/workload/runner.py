@@ -1,120 +1,44 @@
-"""A closed loop through the client library: so many operations in flight, a new one for each that ends."""
+"""A load through the client library: closed (so many in flight) or open (so many begun per second)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from consensus.client.bank import BankClient
 from consensus.client.fleet import Fleet
-from consensus.client.results import ReadValues, TxResult
+from consensus.client.routing import Directory
 from consensus.topology import Topology
 from consensus.types import ClusterId
 from consensus.workload.audit import audit
-from consensus.workload.generator import Generator, LoadError
+from consensus.workload.generator import Accounts, Generator, LoadError
+from consensus.workload.options import BenchOptions
+from consensus.workload.pace import Due, Pace, arrivals, read_replay
+from consensus.workload.stream import Stream
 from consensus.workload.tally import Tally
 
-CLIENTS_MAX: Final = 10_000
 READY_TIMEOUT_S: Final = 15.0
 CONNECT_AT_ONCE: Final = 30
 """Connections opened together."""
+PROGRESS_S: Final = 1.0
 
-
-class BenchOptions(msgspec.Struct, frozen=True):
-    """What to run.
-
-    Attributes:
-        clients: operations in flight, spread evenly over the clusters.
-        connections: sockets that they share; 0 for one per cluster.
-        transactions: operations to measure; 0 to measure for ``duration_s`` instead.
-        duration_s: measured time.
-        warmup_s: time before that, not measured.
-        read_pct: percent of operations that read one account (linearizable).
-        amount_max: transfers move 1 to this many units.
-        seed: of accounts and amounts.
-    """
-
-    clients: int = 50
-    connections: int = 0
-    transactions: int = 0
-    duration_s: float = 5.0
-    warmup_s: float = 1.0
-    read_pct: float = 0.0
-    amount_max: int = 10
-    seed: int = 1
-
-    def check(self) -> None:
-        """Raise LoadError naming the first option that makes no sense."""
-        limits: tuple[tuple[str, float, float, float], ...] = (
-            ("clients", self.clients, 1, CLIENTS_MAX),
-            ("connections", self.connections, 0, self.clients),
-            ("transactions", self.transactions, 0, 10**9),
-            ("duration", self.duration_s, 0.1, 86_400),
-            ("warmup", self.warmup_s, 0, 3_600),
-            ("read-only", self.read_pct, 0, 100),
-        )
-        for name, value, least, most in limits:
-            if not least <= value <= most:
-                raise LoadError(f"{name}: must be {least:g} to {most:g}, not {value:g}")
-
-
-class _Stream:
-    """The operations in flight on one connection, all in one cluster."""
-
-    def __init__(
-        self, client: BankClient, cluster: ClusterId, clients: int, generator: Generator, run: _Run
-    ) -> None:
-        self.client = client
-        self.cluster = cluster
-        self.clients = clients
-        self._generator = generator
-        self._run = run
-
-    def begin(self) -> None:
-        for _ in range(self.clients):
-            self._next()
-
-    def _next(self) -> None:
-        if self._generator.is_read():
-            self.client.read_nowait((self._generator.account(),), self._read_done)
-        else:
-            self.client.submit_nowait(self._generator.legs(), self._transfer_done)
-
-    def _transfer_done(self, result: TxResult) -> None:
-        run = self._run
-        if run.measuring:
-            run.tally.transfer(result)
-            run.count()
-        if run.stopping:
-            run.one_idle()
-        else:
-            self._next()
-
-    def _read_done(self, values: ReadValues) -> None:
-        run = self._run
-        if run.measuring:
-            run.tally.read(values)
-            run.count()
-        if run.stopping:
-            run.one_idle()
-        else:
-            self._next()
+Progress = Callable[[float, int, int], None]
+"""``progress(seconds, ended, ended_of)``; ``ended_of`` 0: the run ends by time."""
 
 
 class _Run:
     """State shared by the streams of one run."""
 
-    def __init__(self, options: BenchOptions) -> None:
+    def __init__(self, clients: int, operations: int) -> None:
         self.tally = Tally()
         self.measuring = False
         self.stopping = False
         self.enough = asyncio.Event()
         self.idle = asyncio.Event()
-        self._left = options.transactions
-        self._busy = options.clients
+        self._left = operations
+        self._busy = clients
 
     def count(self) -> None:
         """An operation ended in the measured window."""
@@ -131,7 +55,9 @@ class _Run:
             self.idle.set()
 
 
-async def run_bench(topology: Topology, secret: str, options: BenchOptions) -> dict[str, Any]:
+async def run_bench(
+    topology: Topology, secret: str, options: BenchOptions, progress: Progress | None = None
+) -> dict[str, Any]:
     """Load a running bank, measure, then check that no money came or went and that replicas agree.
 
     Returns:
@@ -142,46 +68,125 @@ async def run_bench(topology: Topology, secret: str, options: BenchOptions) -> d
         TimeoutError: a cluster did not open a session in time.
     """
     options.check()
-    run = _Run(options)
+    replay = read_replay(options.replay) if options.replay else []
+    operations = len(replay) or options.transactions
+    run = _Run(options.clients, operations)
     streams = _streams(topology, secret, options, run)
+    _set_paces(topology, streams, options, replay)
     try:
         await _connect(streams)
-        for stream in streams:
-            stream.begin()
-        await asyncio.sleep(options.warmup_s)
-        run.measuring = True
-        started = time.perf_counter()
-        if options.transactions:
-            await run.enough.wait()
-        else:
-            await asyncio.sleep(options.duration_s)
-        run.measuring = False
-        duration_s = time.perf_counter() - started
-        run.stopping = True
-        await run.idle.wait()
+        duration_s = await _measure(streams, run, options, operations, progress)
     finally:
         await asyncio.gather(*(stream.client.close() for stream in streams))
     async with Fleet(topology, secret) as fleet:
         audited = await audit(fleet)
-    return {**run.tally.report(duration_s), **audited}
+    stalled_s = max(client.stalled_s for stream in streams for client in stream.clients)
+    return {
+        **run.tally.report(duration_s),
+        "longest_without_success_ms": round(stalled_s * 1e3, 1),
+        **audited,
+    }
 
 
-def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) -> list[_Stream]:
-    clusters = [cluster for cluster in topology.clusters if cluster.last_account > cluster.first_account]
+async def _measure(
+    streams: list[Stream], run: _Run, options: BenchOptions, operations: int, progress: Progress | None
+) -> float:
+    """Returns the length of the measured window in seconds."""
+    warmup_s = 0.0 if options.replay else options.warmup_s
+    started_s = time.monotonic()
+    if not warmup_s:
+        _start_window(streams, run)
+    for stream in streams:
+        stream.begin(started_s)
+    if warmup_s:
+        await asyncio.sleep(warmup_s)
+        _start_window(streams, run)
+    window_s = run.tally.started_s
+    telling = asyncio.create_task(_tell(progress, run, operations)) if progress is not None else None
+    try:
+        if operations:
+            await run.enough.wait()
+        else:
+            await asyncio.sleep(options.duration_s)
+    finally:
+        if telling is not None:
+            telling.cancel()
+    run.measuring = False
+    run.stopping = True
+    now_s = time.monotonic()
+    for stream in streams:
+        for client in stream.clients:
+            client.progress(now_s)
+        stream.stop()
+    await run.idle.wait()
+    return now_s - window_s
+
+
+def _start_window(streams: list[Stream], run: _Run) -> None:
+    now_s = time.monotonic()
+    run.tally.start(now_s)
+    for stream in streams:
+        for client in stream.clients:
+            client.progress_s = now_s
+    run.measuring = True
+
+
+async def _tell(progress: Progress, run: _Run, operations: int) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        progress(time.monotonic() - run.tally.started_s, run.tally.ended, operations)
+
+
+def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) -> list[Stream]:
+    mix = options.mix
+    accounts = Accounts(topology, mix, options.seed)
+    clusters = accounts.clusters
+    if not clusters:
+        raise LoadError("accounts: no cluster has any")
     count = options.connections or min(len(clusters), options.clients)
     streams = []
     for i in range(count):
-        cluster = clusters[i % len(clusters)]
-        share = len(range(i, options.clients, count))
-        generator = Generator(
-            cluster, options.seed * 1_000_003 + i, read_pct=options.read_pct, amount_max=options.amount_max
+        cluster = clusters[i % len(clusters)].id
+        seed = options.seed * 1_000_003 + i
+        streams.append(
+            Stream(
+                BankClient(topology, secret, name=f"bench-{i + 1}"),
+                cluster,
+                Generator(accounts, cluster, mix, str(seed)),
+                run,
+                clients=len(range(i, options.clients, count)),
+                retries=options.retries,
+                level=options.level,
+                bound_ms=options.bound_ms if options.consistency == "bounded" else 0,
+                seed=seed,
+            )
         )
-        client = BankClient(topology, secret, name=f"bench-{i + 1}")
-        streams.append(_Stream(client, cluster.id, share, generator, run))
     return streams
 
 
-async def _connect(streams: list[_Stream]) -> None:
+def _set_paces(topology: Topology, streams: list[Stream], options: BenchOptions, replay: list[Due]) -> None:
+    """An open loop: split the rate by clients, or the file's transfers by their coordinating cluster."""
+    if not replay:
+        if options.rate:
+            for i, stream in enumerate(streams):
+                rate = options.rate * len(stream.clients) / options.clients
+                stream.pace = Pace(arrivals(rate, options.arrivals, f"{options.seed}/{i}"))
+        return
+    directory = Directory(topology)
+    by_cluster: dict[ClusterId, list[int]] = {}
+    for i, stream in enumerate(streams):
+        by_cluster.setdefault(stream.cluster, []).append(i)
+    parts: list[list[Due]] = [[] for _ in streams]
+    for number, due in enumerate(replay):
+        assert due.legs is not None
+        # A connection serves every cluster; those of its own are preferred only because they are dialled.
+        own = by_cluster.get(directory.clusters_of(due.legs)[0]) or list(range(len(streams)))
+        parts[own[number % len(own)]].append(due)
+    for stream, part in zip(streams, parts, strict=True):
+        stream.pace = Pace(part)
+
+
+async def _connect(streams: list[Stream]) -> None:
     for first in range(0, len(streams), CONNECT_AT_ONCE):
         group = streams[first : first + CONNECT_AT_ONCE]
         for stream in group:

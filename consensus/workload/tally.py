@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from typing import Any, Final
 
@@ -10,6 +12,8 @@ from hdrh.histogram import HdrHistogram
 from consensus.client.results import ABORTED, COMMITTED, UNKNOWN, ReadValues, TxResult
 
 LATENCY_US_MAX: Final = 600_000_000
+BIN_S: Final = 0.1
+"""Resolution of the timeline."""
 _DIGITS: Final = 3
 _PERCENTILES: Final = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9))
 
@@ -44,37 +48,75 @@ class Latencies:
         return histogram
 
     def report(self) -> dict[str, float | None]:
-        """Milliseconds: mean, p50, p95, p99, p999; None where there is nothing to tell."""
+        """Milliseconds: mean, p50, p95, p99, p999, max; None where there is nothing to tell."""
         total = self.count
         if not total:
-            return {"mean": None, **{name: None for name, _ in _PERCENTILES}}
+            return {"mean": None, **{name: None for name, _ in _PERCENTILES}, "max": None}
         histogram = self.histogram()
         mean = sum(us * count for us, count in self._counts.items()) / total / 1e3
         values = {name: histogram.get_value_at_percentile(at) / 1e3 for name, at in _PERCENTILES}
-        return {"mean": round(mean, 3), **{name: round(value, 3) for name, value in values.items()}}
+        highest = max(self._counts) / 1e3
+        rounded = {name: round(value, 3) for name, value in values.items()}
+        return {"mean": round(mean, 3), **rounded, "max": highest}
+
+
+class Kind:
+    """Operations of one kind."""
+
+    def __init__(self) -> None:
+        self.succeeded = 0
+        self.latency = Latencies()
+
+    def report(self, rate: float) -> dict[str, Any]:
+        return {"throughput_tps": round(self.succeeded * rate, 1), "latency_ms": self.latency.report()}
 
 
 class Tally:
-    """Results of operations that ended in the measured window."""
+    """Results of operations that ended in the measured window.
+
+    A transfer counts once, by how its last attempt ended; attempts that lost a lock are counted apart.
+    """
 
     def __init__(self) -> None:
-        self.committed = 0
-        self.reads = 0
         self.unknown = 0
         self.aborted: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        self.transfer_latency = Latencies()
-        self.read_latency = Latencies()
+        self.retried: Counter[str] = Counter()
+        """Attempts that lost a lock and are followed by another, by reason."""
+        self.intra = Kind()
+        self.cross = Kind()
+        self.reads = Kind()
+        self.reads_refused = 0
+        self.outcomes = {COMMITTED: Latencies(), ABORTED: Latencies()}
+        self.bins: Counter[int] = Counter()
+        self.started_s = 0.0
+
+    def start(self, now_s: float) -> None:
+        """The measured window begins."""
+        self.started_s = now_s
+
+    @property
+    def committed(self) -> int:
+        return self.intra.succeeded + self.cross.succeeded
 
     @property
     def ended(self) -> int:
         """Operations that ended, however they did."""
-        return self.committed + self.reads + self.unknown + self.aborted.total() + self.refused.total()
+        return (
+            self.committed + self.reads.succeeded + self.unknown + self.aborted.total() + self.refused.total()
+        )
 
-    def transfer(self, result: TxResult) -> None:
+    def retry(self, result: TxResult) -> None:
+        """An attempt lost a lock, and another follows."""
+        self.retried[str(result.reason)] += 1
+
+    def transfer(self, result: TxResult, latency_ms: float) -> None:
+        """A transfer ended, ``latency_ms`` after it was meant to begin."""
         outcome = result.outcome
+        kind = self.cross if len(result.clusters) > 1 else self.intra
         if outcome == COMMITTED:
-            self.committed += 1
+            kind.succeeded += 1
+            self._success()
         elif outcome == ABORTED:
             self.aborted[str(result.reason)] += 1
         elif outcome == UNKNOWN:
@@ -83,39 +125,50 @@ class Tally:
         else:
             self.refused[str(result.reason)] += 1
             return
-        self.transfer_latency.add(result.latency_ms)
+        kind.latency.add(latency_ms)
+        self.outcomes[outcome].add(latency_ms)
 
-    def read(self, values: ReadValues) -> None:
+    def read(self, values: ReadValues, latency_ms: float) -> None:
         if values.outcome != "ok":
             self.refused[str(values.reason)] += 1
+            self.reads_refused += 1
             return
-        self.reads += 1
-        self.read_latency.add(values.latency_ms)
+        self.reads.succeeded += 1
+        self.reads.latency.add(latency_ms)
+        self._success()
+
+    def _success(self) -> None:
+        self.bins[int((time.monotonic() - self.started_s) / BIN_S)] += 1
 
     def report(self, duration_s: float) -> dict[str, Any]:
         """The figures of a run measured for ``duration_s``. Aborts count in latencies, not in rates."""
         every = Latencies()
-        every.merge(self.transfer_latency)
-        every.merge(self.read_latency)
+        for kind in (self.intra, self.cross, self.reads):
+            every.merge(kind.latency)
         rate = 1 / duration_s if duration_s > 0 else 0.0
+        transfers = self.ended - self.reads.succeeded - self.reads_refused
         return {
-            "throughput_tps": round((self.committed + self.reads) * rate, 1),
+            "throughput_tps": round((self.committed + self.reads.succeeded) * rate, 1),
             "committed": self.committed,
-            "reads": self.reads,
+            "reads": self.reads.succeeded,
             "aborted": dict(self.aborted),
             "refused": dict(self.refused),
             "unknown": self.unknown,
+            "transfers": transfers,
+            "attempts": transfers + self.retried.total(),
+            "retried": dict(self.retried),
             "duration_s": round(duration_s, 3),
             "latency_ms": every.report(),
             "by_kind": {
-                "intra": {
-                    "throughput_tps": round(self.committed * rate, 1),
-                    "latency_ms": self.transfer_latency.report(),
-                },
-                "cross": {"throughput_tps": 0.0, "latency_ms": Latencies().report()},
-                "read": {
-                    "throughput_tps": round(self.reads * rate, 1),
-                    "latency_ms": self.read_latency.report(),
-                },
+                "intra": self.intra.report(rate),
+                "cross": self.cross.report(rate),
+                "read": self.reads.report(rate),
             },
+            "by_outcome": {name: latencies.report() for name, latencies in self.outcomes.items()},
+            "timeline": self.timeline(duration_s),
         }
+
+    def timeline(self, duration_s: float) -> dict[str, Any]:
+        """What succeeded in each bin of the window, from its start; the last may be cut short."""
+        bins = max(1, math.ceil(duration_s / BIN_S))
+        return {"bin_ms": round(BIN_S * 1e3), "succeeded": [self.bins[i] for i in range(bins)]}

@@ -64,15 +64,10 @@ def test_floor_across_groups_and_reads() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--rate", "100"),
-        ("--cross-shard", "20"),
-        ("--distribution", "zipf"),
-        ("--consistency", "eventual"),
         ("--engine", "etcd"),
         ("--site", "http://localhost"),
         ("--sweep",),
-        ("--csv", "x"),
-        ("--preset", "default"),
+        ("--preset", "smallbank"),
     ],
 )
 def test_what_is_not_supported_yet_is_said(arguments: tuple[str, ...]) -> None:
@@ -86,6 +81,55 @@ def test_presets_are_overridden_by_what_is_given() -> None:
     assert bench_options(parsed("--preset", "read-only", "--clients", "7")).clients == 7
     timed = bench_options(parsed("--preset", "read-only", "--duration", "2"))
     assert (timed.transactions, timed.duration_s, timed.read_pct) == (0, 2.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "transactions", "rate", "clients", "cross", "read"),
+    [
+        ("default", 10_000, 1_000, 10, 20, 10),
+        ("high-throughput", 50_000, 0, 50, 0, 0),
+        ("cross-shard", 20_000, 500, 20, 80, 10),
+        ("stress", 100_000, 5_000, 100, 30, 20),
+    ],
+)
+def test_presets_of_the_course(
+    preset: str, transactions: int, rate: float, clients: int, cross: float, read: float
+) -> None:
+    options = bench_options(parsed("--preset", preset))
+    assert (options.transactions, options.rate, options.clients) == (transactions, rate, clients)
+    assert (options.cross_pct, options.read_pct, options.distribution) == (cross, read, "uniform")
+    assert options.amount_max == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("--skewness", "1.2"), "--skewness: goes with --distribution zipf only"),
+        (("--rate", "0"), "--rate: must be above 0"),
+        (("--replay", "x.csv", "--preset", "default"), "--replay: the file says"),
+    ],
+)
+def test_options_that_exclude_each_other(arguments: tuple[str, ...], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        bench_options(parsed(*arguments))
+
+
+@pytest.mark.process
+def test_bench_across_clusters_counts_each_kind() -> None:
+    done = run(
+        "manage.py", "bench", "--clients", "20", "--accounts", "60", "--transactions", "400",
+        "--warmup", "0.1",
+        "--cross-shard", "50", "--read-only", "20", "--distribution", "hotspot", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert all(result["by_kind"][kind]["throughput_tps"] > 0 for kind in ("intra", "cross", "read"))
+    ended = result["committed"] + sum(result["aborted"].values()) + result["unknown"]
+    assert result["transfers"] == ended
+    assert result["refused"] == {}
+    assert result["attempts"] >= result["transfers"]
+    assert (result["conserved"], result["replicas_agree"]) == (True, True)
+    assert result["audit"]["total"] == 60 * 100_000
 
 
 @pytest.mark.process
