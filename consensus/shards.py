@@ -42,6 +42,10 @@ class ShardMap:
             news = self.learn(account, cluster, epoch) or news
         return news
 
+    def any_moved(self, accounts: Iterable[AccountId]) -> bool:
+        """Whether any of ``accounts`` has moved."""
+        return not self._moved.keys().isdisjoint(accounts)
+
     def hints(self, accounts: Iterable[AccountId]) -> tuple[int, ...]:
         """Flat triples account, cluster, epoch of those of ``accounts`` that have moved."""
         flat: list[int] = []
@@ -50,6 +54,11 @@ class ShardMap:
             if moved is not None:
                 flat += (account, *moved)
         return tuple(flat)
+
+    def rows(self, after: AccountId, limit: int) -> list[tuple[AccountId, ClusterId, int]]:
+        """(account, cluster, epoch) of up to ``limit`` moved accounts above ``after``, ascending."""
+        accounts = sorted([account for account in self._moved if account > after])[:limit]
+        return [(account, *self._moved[account]) for account in accounts]
 
     def clear(self) -> None:
         """Back to the first ranges: a new incarnation."""

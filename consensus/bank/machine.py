@@ -6,6 +6,7 @@ effect and stores nothing. The rules of each entry are the table in docs/protoco
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import NamedTuple
 
 from consensus.bank.audit import AccountCut, AuditReport, report
@@ -242,11 +243,19 @@ class Machine:
             results.append(self._open(slot, entry.session))
         elif isinstance(entry, Abort):
             results.append(
-                self._finish(slot, ballot, index, entry.session, [entry.number], entry.reason, entry.payer)
+                self._finish(slot, ballot, index, entry.session, [entry.number], entry.reason, (entry.payer,))
             )
         elif isinstance(entry, Resolve):
             results.append(
-                self._finish(slot, ballot, index, entry.session, entry.numbers, Status.COORDINATOR_TIMEOUT)
+                self._finish(
+                    slot,
+                    ballot,
+                    index,
+                    entry.session,
+                    entry.numbers,
+                    Status.COORDINATOR_TIMEOUT,
+                    entry.payers,
+                )
             )
         elif isinstance(entry, NewView):
             self.state.add_view(slot, entry)
@@ -318,7 +327,7 @@ class Machine:
         session_id: SessionId,
         numbers: list[int],
         reason: int,
-        payer: AccountId = 0,
+        payers: tuple[AccountId, ...],
     ) -> Applied:
         """Store ``aborted(reason)`` where no outcome exists; answer with what stands there."""
         session = self.state.sessions.get(session_id)
@@ -329,7 +338,7 @@ class Machine:
         known: list[int] = []
         refused: list[tuple[int, Refusal]] = []
         moves = self.state.moves
-        for number in numbers:
+        for number, payer in zip_longest(numbers, payers[: len(numbers)], fillvalue=0):
             outcome = session.outcomes.get(number)
             if outcome is None:
                 if payer in moves.taken or payer in moves.forwards:

@@ -239,6 +239,8 @@ class ClientCore:
             elif kind is ReadReplies:
                 self._reads.heard_replies(message)
             elif kind is Refused:
+                if message.owners:
+                    self.directory.learn(message.owners)
                 self._resolves.heard_refused(message)
                 self._lane_by_node[link.node.id].heard_refused(link, message)
             elif kind is ReadRefused:
@@ -279,6 +281,13 @@ class ClientCore:
             )
             self._call(pending, result)
 
+    def clusters_of(self, legs: tuple[int, ...]) -> tuple[ClusterId, ...]:
+        return self.directory.clusters_of(legs)
+
+    def route(self, pending: Pending) -> None:
+        pending.clusters = self.directory.clusters_of(pending.item.legs)
+        self._lanes[pending.clusters[0]].submit(pending)
+
     def _call(self, pending: Pending, result: TxResult) -> None:
         try:
             pending.on_done(result)
@@ -301,6 +310,7 @@ class ClientCore:
         before = list(self._sessions.values())
         self._sessions.clear()
         self._kept = None
+        self.directory.forget()
         for lane in self._lanes.values():
             lane.reset()
         self._new_session()

@@ -17,7 +17,7 @@ from consensus.client.session import Pending, Session
 from consensus.messages.client import Leads, Open, Opened, Refusal, Refused, Submit, WhoLeads
 from consensus.messages.entries import Item
 from consensus.topology import Cluster
-from consensus.types import NodeId, SessionId
+from consensus.types import ClusterId, NodeId, SessionId
 
 SILENT_S: Final = 0.1
 """A leader that says nothing for so long, while something is outstanding, is asked whether it still leads."""
@@ -55,6 +55,12 @@ class Host(Protocol):
     def session(self, session_id: SessionId) -> Session | None: ...
 
     def open_sessions(self) -> Iterable[Session]: ...
+
+    def route(self, pending: Pending) -> None:
+        """Submit ``pending`` (again) to the cluster that owns its payer now, as far as is known."""
+
+    def clusters_of(self, legs: tuple[int, ...]) -> tuple[ClusterId, ...]:
+        """The clusters that a transaction touches, its coordinator first."""
 
     def give_up(self, pending: Pending) -> None:
         """End ``pending`` without an outcome: unknown, or the last refusal."""
@@ -281,7 +287,7 @@ class Lane:
     def _requeue(self, refused: list[Pending]) -> None:
         for pending in refused:
             if not pending.done:
-                self.submit(pending)
+                self._host.route(pending)
 
     # --- time -------------------------------------------------------------
 

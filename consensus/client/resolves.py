@@ -11,7 +11,7 @@ from consensus import codec
 from consensus.client.lane import RESEND_S, Host, Lane
 from consensus.client.results import UNKNOWN, TxResult, from_outcome, refusal_name
 from consensus.messages.client import Outcome, Refusal, Refused, ResolveRequest
-from consensus.types import ClusterId, SessionId, TxId
+from consensus.types import AccountId, ClusterId, SessionId, TxId
 
 NUMBERS_MAX: Final = 1_000
 """Transactions in one message."""
@@ -63,17 +63,23 @@ class Resolves:
     def send_due(self) -> None:
         """Send what was never sent, or was not answered for a while."""
         now = self._host.now()
-        groups: dict[tuple[ClusterId, SessionId], list[int]] = {}
+        groups: dict[tuple[ClusterId, SessionId], dict[int, AccountId]] = {}
         for ask in self._pending.values():
+            if ask.legs:
+                # The payer's account may have moved since, and the outcome with it.
+                ask.clusters = self._host.clusters_of(ask.legs)
             cluster = ask.clusters[0]
             if ask.resend_s <= now and self._lanes[cluster].leader_link is not None:
                 ask.resend_s = now + RESEND_S
-                groups.setdefault((cluster, ask.tx_id.session), []).append(ask.tx_id.number)
-        for (cluster, session), numbers in groups.items():
+                asked = groups.setdefault((cluster, ask.tx_id.session), {})
+                asked[ask.tx_id.number] = _payer(ask.legs)
+        for (cluster, session), payers in groups.items():
             link = self._lanes[cluster].leader_link
+            numbers = list(payers)
             for first in range(0, len(numbers), NUMBERS_MAX):
+                some = numbers[first : first + NUMBERS_MAX]
                 if link is not None:
-                    link.send(codec.encode(ResolveRequest(session, numbers[first : first + NUMBERS_MAX])))
+                    link.send(codec.encode(ResolveRequest(session, some, tuple([payers[n] for n in some]))))
 
     def leader_up(self, cluster: ClusterId) -> None:
         """There is a new leader, or a new connection to it: ask it everything."""
@@ -103,6 +109,8 @@ class Resolves:
             ask.refusal = message.reason
             if message.reason in _FINAL_REFUSALS:
                 self._end(ask)
+            elif message.reason == Refusal.WRONG_OWNER:
+                ask.resend_s = 0.0
 
     def _end(self, ask: PendingResolve) -> None:
         self._pending.pop(ask.tx_id, None)
@@ -126,3 +134,9 @@ class Resolves:
         """A new incarnation forgot every transaction."""
         for ask in list(self._pending.values()):
             self._end(ask)
+
+
+def _payer(legs: tuple[int, ...]) -> AccountId:
+    """The account whose owner keeps the outcome; 0 where the legs are not known."""
+    pairs = zip(legs[::2], legs[1::2], strict=True)
+    return next((account for account, delta in pairs if delta < 0), legs[0] if legs else 0)

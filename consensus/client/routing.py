@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
+from consensus.shards import ShardMap
 from consensus.topology import Cluster, Topology
 from consensus.types import BALLOT_NONE, AccountId, Ballot, ClusterId, NodeId
 
@@ -16,8 +17,9 @@ REDIRECTS_MAX: Final = 3
 class Directory:
     """Which cluster owns an account, as far as the client knows.
 
-    The initial ranges of the topology. An account that no cluster owns belongs to the cluster that
-    the rest of the transaction goes to: that cluster's log then says ``unknown_account``.
+    The initial ranges of the topology, and what nodes have said of accounts that moved. An account
+    that no cluster owns belongs to the cluster that the rest of the transaction goes to: that cluster's
+    log then says ``unknown_account``.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -28,9 +30,20 @@ class Directory:
         self._ids = [cluster.id for cluster in owners]
         self._single = {cluster.id: (cluster.id,) for cluster in topology.clusters}
         self._default = (topology.clusters[0].id,)
+        self._moved = ShardMap(topology)
+
+    def learn(self, owners: tuple[int, ...]) -> bool:
+        """Take in flat triples account, cluster, epoch; whether any was news."""
+        return self._moved.learn_rows(owners)
+
+    def forget(self) -> None:
+        """A new incarnation: every account is back in its first range."""
+        self._moved.clear()
 
     def cluster_of(self, account: AccountId) -> ClusterId | None:
         """The owner of ``account``, None when there is no such account."""
+        if self._moved:
+            return self._moved.owner(account)
         at = bisect_right(self._starts, account) - 1
         return self._ids[at] if at >= 0 and account <= self._ends[at] else None
 
@@ -40,7 +53,7 @@ class Directory:
         The cluster of the first debited leg comes first: it coordinates. The rest are in leg order.
         """
         at = bisect_right(self._starts, legs[0]) - 1
-        if at >= 0:
+        if at >= 0 and not (self._moved and self._moved.any_moved(legs[::2])):
             # The common case, all accounts within one range, without building anything.
             start, end = self._starts[at], self._ends[at]
             for account in legs[::2]:

@@ -156,10 +156,14 @@ class ReadRefused(Message, tag=87):
 
 
 class ResolveRequest(Message, tag=88):
-    """Make these transactions final, and say how they ended."""
+    """Make these transactions final, and say how they ended.
+
+    ``payers``: of each the account of the first debited leg, whose owner is asked; 0 or none: not known.
+    """
 
     session: SessionId
     numbers: list[int]
+    payers: tuple[AccountId, ...] = ()
 
 
 class WhoLeads(Message, tag=90):

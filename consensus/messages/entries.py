@@ -83,10 +83,14 @@ class EvictSessions(Message, tag=5):
 
 
 class Resolve(Message, tag=6):
-    """Make transactions final: an unknown one gets ``aborted(coordinator_timeout)``."""
+    """Make transactions final: an unknown one gets ``aborted(coordinator_timeout)``.
+
+    ``payers`` as in ``messages.client.ResolveRequest``.
+    """
 
     session: SessionId
     numbers: list[int]
+    payers: tuple[AccountId, ...] = ()
 
 
 class CrossItem(Message):

@@ -76,26 +76,29 @@ class Source:
         self._asked: set[Part] = set()
         self._going: dict[int, Going] = {}
 
-    def request(
-        self, plan: bytes, part: int, destination: ClusterId, accounts: tuple[AccountId, ...]
-    ) -> str | None:
-        """Begin a part of a plan, once. Returns why it cannot be begun, or None.
-
-        What became of it is in the state (``moves.parts``), now or soon.
-        """
-        key = (plan, part)
-        if key in self._state().moves.parts or key in self._asked:
+    def refusal(self, plan: bytes, part: int, destination: ClusterId, count: int) -> str | None:
+        """Why a part of a plan cannot be begun now, or None."""
+        if self._known((plan, part)):
             return None
         if destination not in self._ctx.topology.cluster_by_id or destination == self._ctx.cluster.id:
             return f"cluster {destination} is not another cluster of this bank"
-        if not 0 < len(accounts) <= ACCOUNTS_MAX:
-            return f"a batch has 1–{ACCOUNTS_MAX} accounts, not {len(accounts)}"
+        if not 0 < count <= ACCOUNTS_MAX:
+            return f"a batch has 1–{ACCOUNTS_MAX} accounts, not {count}"
         if len(self._asked) + len(self._going) >= OPEN_MAX:
             return f"{OPEN_MAX} batches are under way from this cluster; ask again later"
-        if not self._propose(MovePrepare(plan, part, destination, accounts)):
-            return "too many entries wait; ask again later"
-        self._asked.add(key)
         return None
+
+    def request(
+        self, plan: bytes, part: int, destination: ClusterId, accounts: tuple[AccountId, ...]
+    ) -> None:
+        """Begin a part of a plan, once. What became of it is in the state (``moves.parts``), now or soon."""
+        if self._known((plan, part)) or self.refusal(plan, part, destination, len(accounts)) is not None:
+            return
+        if self._propose(MovePrepare(plan, part, destination, accounts)):
+            self._asked.add((plan, part))
+
+    def _known(self, part: Part) -> bool:
+        return part in self._state().moves.parts or part in self._asked
 
     # --- what the log did ----------------------------------------------------------------
 

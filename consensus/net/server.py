@@ -22,6 +22,7 @@ from websockets.server import ServerProtocol
 from consensus import codec
 from consensus.messages.client import ClientRequest
 from consensus.messages.control import PROTOCOL_VERSION, Command, Hello, Role, Welcome
+from consensus.messages.migration import MigrationMessage
 from consensus.messages.paxos import PaxosMessage
 from consensus.messages.txn import TxnMessage
 from consensus.net.wire import (
@@ -39,8 +40,8 @@ from consensus.types import NodeId
 CONNECTIONS_MAX: Final = 1_024
 HELLO_TIMEOUT_S: Final = 5.0
 _MALFORMED: Final = frozenset((MALFORMED, UNKNOWN_VERSION, TOO_LARGE, 1002, 1007))
-_FROM_MEMBER: Final = frozenset((*get_args(PaxosMessage), *get_args(TxnMessage)))
-_FROM_OTHER_CLUSTER: Final = frozenset(get_args(TxnMessage))
+_FROM_OTHER_CLUSTER: Final = frozenset((*get_args(TxnMessage), *get_args(MigrationMessage)))
+_FROM_MEMBER: Final = frozenset(get_args(PaxosMessage)) | _FROM_OTHER_CLUSTER
 _ALLOWED: Final = {
     Role.CLIENT: frozenset(get_args(ClientRequest)),
     Role.OPERATOR: frozenset((Command,)),

@@ -14,10 +14,11 @@ import msgspec
 
 from consensus import codec
 from consensus.bank import audit
+from consensus.effects import Move
 from consensus.messages.control import Command, CommandReply
 from consensus.net.wire import Wire
 from consensus.node.faults import LinkFault
-from consensus.replica import inspect
+from consensus.replica import inspect, inspect_moves
 from consensus.replica.door import Replica
 from consensus.types import NodeId
 
@@ -55,6 +56,8 @@ class Steered(Protocol):
     def watch(self, wire: Wire, hz: float, level: int) -> None: ...
 
     def cut(self, number: int) -> None: ...
+
+    def move(self, move: Move) -> None: ...
 
     def counters(self, reset: bool) -> dict[str, float]: ...
 
@@ -115,6 +118,18 @@ class _Counters(_Args):
     reset: bool = False
 
 
+class _Move(_Args):
+    plan: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){1,32}$")]
+    part: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    to: int
+    accounts: list[Count]
+
+
+class _Map(_Args):
+    after: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=inspect_moves.MAP_MAX)] = inspect_moves.MAP_MAX
+
+
 class Operators:
     """Carries commands out and answers them on the wire they came on."""
 
@@ -141,6 +156,12 @@ class Operators:
             "cut": (_Cut, lambda args, wire: node.cut(args.number)),
             "audit": (_Cut, self._audit),
             "cut_accounts": (_CutAccounts, self._cut_accounts),
+            "move": (_Move, self._move),
+            "batches": (_Args, lambda args, wire: inspect_moves.batches(node.replica)),
+            "map": (
+                _Map,
+                lambda args, wire: inspect_moves.shard_map(node.replica, args.after, args.limit),
+            ),
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
             "latency": (_Args, lambda args, wire: node.latency()),
@@ -199,6 +220,17 @@ class Operators:
             "last": machine.state.audit,
             "report": None if report is None else audit.to_document(report),
         }
+
+    def _move(self, args: _Move, wire: Wire) -> dict[str, Any]:
+        """Begin a part of a plan here, or say what became of it: asked again, it is never done twice."""
+        replica = self._node.replica
+        plan = bytes.fromhex(args.plan)
+        if replica.established:
+            reason = replica.source.refusal(plan, args.part, args.to, len(args.accounts))
+            if reason is not None:
+                raise CommandError(reason)
+            self._node.move(Move(plan, args.part, args.to, tuple(args.accounts)))
+        return {"leads": replica.established, **inspect_moves.part(replica, plan, args.part)}
 
     def _cut_accounts(self, args: _CutAccounts, wire: Wire) -> dict[str, Any]:
         """Accounts at a cut, ``accounts`` null when this node holds none of it (any more)."""

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from consensus.codec import encode
-from consensus.effects import Cut, Disconnected, Event, Freeze, Receive, ReplyTo, Requests, Thaw, Wake
+from consensus.effects import Cut, Disconnected, Event, Freeze, Move, Receive, ReplyTo, Requests, Thaw, Wake
 from consensus.messages.client import Replies, Submit
 from consensus.net.control import Control
 from consensus.net.peers import Peers
@@ -330,6 +330,10 @@ class Node:
     def cut(self, number: int) -> None:
         """Begin an audit cut in this cluster; nothing happens unless this node leads it."""
         self._engine.step(Cut(number))
+
+    def move(self, move: Move) -> None:
+        """Begin a part of a plan; nothing happens unless this node leads its cluster."""
+        self._engine.step(move)
 
     def watch(self, wire: Wire, hz: float, level: int) -> None:
         self._telemetry.watch(wire, hz, level)

@@ -7,6 +7,7 @@ effect and is not remembered, so that the client may try again under the same Tx
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Final
 
 from consensus.bank.machine import NO_NUMBER, Applied
@@ -32,7 +33,7 @@ from consensus.types import (
     TxId,
 )
 
-RETRY_MS: Final = {Refusal.OVERLOADED: 20, Refusal.MIGRATING: 5}
+RETRY_MS: Final = {Refusal.OVERLOADED: 20, Refusal.MIGRATING: 5, Refusal.WRONG_OWNER: 5}
 """When to try again; a batch of accounts is on its way for some milliseconds."""
 ITEM_INTEGERS_MAX = 5 * LEGS_MAX
 """Integers of the longest transaction that is well formed: a leg has two, a condition three."""
@@ -237,9 +238,14 @@ class Admission:
         self.attach(connection, message.session)
         most = min(RESOLVE_MAX, resolve_room(self.ctx.limits.batch_bytes))
         for first in range(0, len(message.numbers), most):
-            self._resolve(state, connection, message.session, message.numbers[first : first + most])
+            numbers = message.numbers[first : first + most]
+            payers = message.payers[first : first + most]
+            self._resolve(state, connection, message.session, dict(zip_longest(numbers, payers, fillvalue=0)))
 
-    def _resolve(self, state: BankState, connection: int, session_id: SessionId, numbers: list[int]) -> None:
+    def _resolve(
+        self, state: BankState, connection: int, session_id: SessionId, numbers: dict[int, AccountId]
+    ) -> None:
+        """``numbers``: with the payer of each, 0 where it is not known."""
         open_numbers = self._open.get(session_id, set())
         session = state.sessions.get(session_id)
         outcomes = session.outcomes if session is not None else {}
@@ -248,7 +254,7 @@ class Admission:
         pending = [n for n in numbers if n not in outcomes and n in open_numbers]
         if known:
             self._reply(connection, Replies(session_id, known, [outcomes[n] for n in known], state.epoch))
-        if rest and not self.queue.add_control(Resolve(session_id, rest)):
+        if rest and not self.queue.add_control(Resolve(session_id, rest, tuple([numbers[n] for n in rest]))):
             pending.extend(rest)
         if pending:
             self._refuse(connection, session_id, pending, Refusal.IN_DOUBT)

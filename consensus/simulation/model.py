@@ -174,10 +174,9 @@ class Bank:
                 except WholeError as error:
                     raise ModelError(str(error)) from error
             elif isinstance(entry, Abort):
-                if entry.payer not in self.moves.taken and entry.payer not in self.moves.gone:
-                    self._finish(entry.session, [entry.number], entry.reason)
+                self._finish(entry.session, [entry.number], (entry.payer,), entry.reason)
             elif isinstance(entry, Resolve):
-                self._finish(entry.session, entry.numbers, Status.COORDINATOR_TIMEOUT)
+                self._finish(entry.session, entry.numbers, entry.payers, Status.COORDINATOR_TIMEOUT)
             elif isinstance(entry, EvictSessions):
                 for session in entry.sessions:
                     if self.sessions.pop(session, None) is not None:
@@ -205,12 +204,15 @@ class Bank:
             if verdict is not None:
                 self._end(entry.session, session, item.number, verdict)
 
-    def _finish(self, session_id: SessionId, numbers: list[int], reason: int) -> None:
+    def _finish(
+        self, session_id: SessionId, numbers: list[int], payers: tuple[AccountId, ...], reason: int
+    ) -> None:
         session = self.sessions.get(session_id)
         if session is None:
             return
-        for number in numbers:
-            if TxId(session_id, number) in self.held:
+        for i, number in enumerate(numbers):
+            payer = payers[i] if i < len(payers) else 0
+            if TxId(session_id, number) in self.held or payer in self.moves.taken or payer in self.moves.gone:
                 continue
             if number not in session.verdicts and session.takes(number):
                 self._end(session_id, session, number, Verdict(reason, self.slot, ()))

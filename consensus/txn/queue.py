@@ -39,7 +39,7 @@ INTEGER_BYTES: Final = 9
 
 def resolve_room(batch_bytes: int) -> int:
     """How many transactions a Resolve may name: a longer entry would fit no batch and never leave."""
-    return max(1, ((batch_bytes - ROW_BYTES) // INTEGER_BYTES - 2) // 2)
+    return max(1, ((batch_bytes - ROW_BYTES) // INTEGER_BYTES - 3) // 3)
 
 
 class Group:
@@ -255,7 +255,7 @@ class ProposalQueue:
 def _integers(entry: Entry) -> int:
     """How long a control entry is, in integers; an upper bound."""
     if isinstance(entry, Resolve):
-        return 2 + 2 * len(entry.numbers)
+        return 3 + 3 * len(entry.numbers)
     if isinstance(entry, MovePrepare):
         return 6 + len(entry.accounts)
     if isinstance(entry, MoveInstall):

@@ -155,7 +155,7 @@ def test_control_entries_are_bounded_in_number_and_size() -> None:
     assert not queue.add_control(OpenSession(ALICE))
     assert queue.control == queue_module.CONTROL_MAX
     queue.clear()
-    room_for = (Limits().batch_bytes - 32) // 9 // 2 - 1
+    room_for = (Limits().batch_bytes - 32) // 9 // 3 - 1
     assert queue.add_control(Resolve(ALICE, list(range(room_for))))
     assert queue.add_control(OpenSession(ALICE))
     assert [type(entry) for entry in entries_of(queue)] == [Resolve]
