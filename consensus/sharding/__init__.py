@@ -1,0 +1,1 @@
+"""Which cluster should own which account: the hypergraph of the traffic, its partitioner, the planner."""

@@ -1,0 +1,76 @@
+"""Refinement of one partition: rebalance if it is overloaded, then passes until they bring nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from consensus.sharding.compiled import Ids, Ints, Seeds
+from consensus.sharding.fm import fm_pass, rebalance
+from consensus.sharding.gains import Rows, Terms, fresh, overload
+
+PASSES_MAX: Final = 20
+STALL_MIN: Final = 400
+STALL_SHARE: Final = 1.0
+"""A pass gives up after this share of the vertices moved without a new best."""
+
+Observer = Callable[[dict[str, Any]], None]
+"""Receives trace events ``hg.*`` without ``ts`` and ``plan``; whoever asked adds them."""
+
+MOVES_PER_EVENT: Final = 1_000
+
+
+def refine(
+    graph: Rows,
+    part: Ids,
+    k: int,
+    term: Terms,
+    seeds: Seeds,
+    *,
+    passes: int = PASSES_MAX,
+    stall_share: float = STALL_SHARE,
+    observer: Observer | None = None,
+    label: dict[str, Any] | None = None,
+) -> tuple[Ids, int, float]:
+    """Refine a copy of ``part``.
+
+    Args:
+        graph: the hypergraph's rows.
+        part: shape (n,), blocks from 0 to k - 1.
+        k: how many blocks.
+        term: limits, prices, budget, locked vertices.
+        seeds: the generator; advanced.
+        passes: at most so many.
+        stall_share: see :data:`STALL_SHARE`.
+        observer: told the moves of each pass; None costs nothing.
+        label: fields added to each event.
+
+    Returns:
+        The new partition, what it gained over ``part`` (pull included; below 0 if balance cost something),
+        and its overload.
+    """
+    state = fresh(graph, term, part.astype(np.int32, copy=True), k)
+    gain = 0
+    if overload(state, term) > 0:
+        moves = rebalance(graph, state, term, seeds)
+        gain += int(moves[:, 3].sum())
+        tell_moves(observer, {**(label or {}), "pass": 0, "why": "rebalance"}, moves)
+    stall = max(STALL_MIN, int(stall_share * len(part)))
+    for number in range(1, passes + 1):
+        before = overload(state, term)
+        moves, won = fm_pass(graph, state, term, seeds, stall)
+        gain += int(won)
+        tell_moves(observer, {**(label or {}), "pass": number, "gain": int(won)}, moves)
+        if not len(moves) or (won <= 0 and overload(state, term) >= before):
+            break
+    return state.part, gain, float(overload(state, term))
+
+
+def tell_moves(observer: Observer | None, label: dict[str, Any], moves: Ints) -> None:
+    """Report moves in events of bounded size."""
+    if observer is None:
+        return
+    for at in range(0, len(moves), MOVES_PER_EVENT):
+        observer({"k": "hg.moves", **label, "moves": moves[at : at + MOVES_PER_EVENT].tolist()})
