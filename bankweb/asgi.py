@@ -32,6 +32,7 @@ from bankweb.observatory.live import live
 from bankweb.orchestration.consumers import WorkerConsumer
 from bankweb.rest.parsers import too_large
 from bankweb.rest.problems import to_response
+from bankweb.testsets import runs
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -107,6 +108,7 @@ class Nowhere(AsyncWebsocketConsumer):
 
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
+    await runs.close()
     await doubts.close()
     await gateway.close()
     await asyncio.to_thread(store.close)

@@ -11,11 +11,13 @@ from bankweb.rest.docs import Docs, Schema
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("bankweb.ledger.api_urls")),
     path("api/", include("bankweb.orchestration.api_urls")),
+    path("api/", include("bankweb.testsets.api_urls")),
     path("api/schema/", Schema.as_view(), name="api-schema"),
     path("api/docs/", Docs.as_view(), name="api-docs"),
     path("", include("bankweb.observatory.urls")),
     path("", include("bankweb.ledger.urls")),
     path("", include("bankweb.orchestration.urls")),
+    path("", include("bankweb.testsets.urls")),
     path("", include("bankweb.identity.urls")),
     path("admin/", admin.site.urls),
 ]

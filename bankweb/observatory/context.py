@@ -3,7 +3,8 @@
 Keys of every page:
 
 ``page``
-    ``cluster``, ``transactions``, ``transaction``, ``help``, ``reset``, ``sign-in`` or ``error``.
+    ``cluster``, ``transactions``, ``transaction``, ``testsets``, ``testset``, ``testset-print``, ``help``,
+    ``reset``, ``sign-in`` or ``error``.
 ``mode``
     ``live`` (``replay`` and ``sim`` come with their pages).
 ``bank``
@@ -20,8 +21,9 @@ Keys of every page:
 
 Besides these: ``request``, ``messages``, ``csrf_token`` from Django.
 
-Names of URLs (``{% url %}``): ``cluster``, ``transactions``, ``transaction`` (id), ``node-action``
-(node, action), ``link-fault``, ``heal``, ``reset``, ``help``, ``sign-in``, ``sign-out``, ``api-docs``,
+Names of URLs (``{% url %}``): ``cluster``, ``transactions``, ``transaction`` (id), ``testsets``,
+``testset``, ``testset-next``, ``testset-skip``, ``testset-print`` (run), ``node-action`` (node,
+action), ``link-fault``, ``heal``, ``reset``, ``help``, ``sign-in``, ``sign-out``, ``api-docs``,
 ``api-schema``.
 
 A request with ``HX-Request`` gets the fragment named at the view in place of the page. After a

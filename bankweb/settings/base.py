@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "bankweb.orchestration",
     "bankweb.ledger",
     "bankweb.benchmarks",
+    "bankweb.testsets",
     "bankweb.observatory",
 ]
 
@@ -176,7 +177,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {"NodeStateEnum": "bankweb.orchestration.serializers.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "NodeStateEnum": "bankweb.orchestration.serializers.STATES",
+        "RunStateEnum": "bankweb.testsets.serializers.STATES",
+    },
 }
 
 LOGGING = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consensus import topology_file
+from tests.site.fake_bench import FakeBench
 from tests.site.fakes import FakeBank, FakeWorker, Site
 
 
@@ -42,6 +43,7 @@ async def site(
     from bankweb.ledger import doubts, gateway
     from bankweb.observatory import live
     from bankweb.orchestration import faults, hub, processes
+    from bankweb.testsets import runs
 
     hub.forget()
     live.forget()
@@ -49,8 +51,10 @@ async def site(
     monkeypatch.setattr(gateway, "client_factory", lambda: bank)
     from bankweb import asgi
 
+    monkeypatch.setattr(runs, "bank_factory", FakeBench.open)
     live.live()
     yield Site(asgi.application)
+    await runs.close()
     await doubts.close()
     await gateway.close()
     faults.forget_links()

@@ -31,7 +31,7 @@ async def test_every_rest_address_is_in_it(site: Site, document: Any) -> None:
     from tests.site.test_gate import _addresses
 
     documented = {
-        path.replace("{account}", "1").replace("{node}", "1").replace("{tx_id}", "1")
+        path.replace("{account}", "1").replace("{node}", "1").replace("{tx_id}", "1").replace("{run}", "1")
         for path in document["paths"]
     }
     assert {path for path in _addresses() if path.startswith("/api/")} == documented | {
@@ -75,6 +75,7 @@ async def test_answers_are_as_described(
     site: Site, document: Any, bank: FakeBank, workers: dict[int, FakeWorker]
 ) -> None:
     from bankweb.orchestration.hub import hub
+    from bankweb.testsets import runs
 
     await until(lambda: all(view.reports for view in hub().nodes.values()))
     for worker in workers.values():
@@ -99,10 +100,13 @@ async def test_answers_are_as_described(
     batch = await site.post("/api/transactions/batch/", [transfer, {**transfer, "receiver": 60}])
     path = "/api/transactions/batch/"
     _check(document, _schema_of(document, path, "post", 200, "application/json"), batch.json)
+    run = (await site.post("/api/testsets/", {"file": "one-node.csv"})).json["id"]
+    await site.post(f"/api/testsets/{run}/next/")
+    await until(lambda: runs.runs().get(run).state == "ready")
     for path in document["paths"]:
         if "get" not in document["paths"][path] or path == "/api/metrics/":
             continue
-        example = path.format(account=1, node=1, tx_id=sent.json["id"])
+        example = path.format(account=1, node=1, run=run, tx_id=sent.json["id"])
         answer = await site.get(example)
         assert answer.status == 200, (path, answer.text)
         _check(document, _schema_of(document, path, "get", 200, "application/json"), answer.json)

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from consensus.cli.shell.teller import Teller, TellerError, Transfer
-from consensus.cli.testset_tables import STYLES, show_set, show_views
+from consensus.cli.testset_tables import STYLES, show_performance, show_set, show_views
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet, parse
-from consensus.testset.report import percentile
+from consensus.testset.report import SetReport, percentile
 
 LOG_LINES: Final = 10
 LATENCIES_MAX: Final = 10_000
@@ -58,6 +58,8 @@ class Shell:
 
     def __init__(self, teller: Teller, console: Console) -> None:
         self.done = False
+        self.last: SetReport | None = None
+        """The report of the test set that was run last, for ``performance``."""
         self._teller = teller
         self._console = console
         self._sets: list[TestSet] = []
@@ -175,12 +177,15 @@ class Shell:
 
     async def _performance(self, arguments: list[str]) -> None:
         ordered = sorted(self._latencies_ms)
+        if self.last is not None:
+            self._console.print(f"set {self.last.set}:")
+            show_performance(self._console, self.last.performance)
         if ordered:
             mean = sum(ordered) / len(ordered)
             p50, p99 = percentile(ordered, 50), percentile(ordered, 99)
             figures = f"mean {mean:.2f} ms, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
             self._console.print(f"this shell: {len(ordered)} transfers, {figures}")
-        else:
+        elif self.last is None:
             self._console.print("this shell: no transfer was answered yet")
         for row in await self._teller.performance():
             shown = {name: value for name, value in row.items() if name != "cluster"}
@@ -203,6 +208,7 @@ class Shell:
 
     async def _flush(self, arguments: list[str]) -> None:
         await self._teller.flush()
+        self.last = None
         self._latencies_ms.clear()
         self._console.print("flushed: every account has its initial balance")
 
@@ -222,6 +228,7 @@ class Shell:
         test_set = self._upcoming()
         report = await self._teller.run_set(test_set)
         self._next_set += 1
+        self.last = report
         show_set(self._console, report)
         self._tell_left()
 

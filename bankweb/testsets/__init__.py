@@ -1,0 +1,1 @@
+"""Test sets of the course: files, runs on a private bank, pages."""
