@@ -96,7 +96,9 @@ def parse(text: str) -> Topology:
         if isinstance(error, TopologyError):
             raise
         raise TopologyError(f"not YAML: {str(error).splitlines()[0]}") from error
-    top = _mapping(document, "", required=("initial_balance", "clusters"), optional=("timings", "limits"))
+    top = _mapping(
+        document, "", required=("initial_balance", "clusters"), optional=("timings", "limits", "lease")
+    )
     topology = Topology(
         clusters=tuple(
             _cluster(value, f"clusters[{index}]")
@@ -107,6 +109,7 @@ def parse(text: str) -> Topology:
         ),
         timings=_settings(Timings, table.TIMINGS, top.get("timings"), "timings"),
         limits=_settings(Limits, table.LIMITS, top.get("limits"), "limits"),
+        lease=_switch(top.get("lease", False), "lease"),
     )
     validate(topology)
     return topology
@@ -174,6 +177,12 @@ def _mapping(
 def _list(value: Any, key: str) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise TopologyError(f"{key}: must be a list with at least one item, not {_show(value)}")
+    return value
+
+
+def _switch(value: Any, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise TopologyError(f"{key}: must be true or false, not {_show(value)}")
     return value
 
 
@@ -386,6 +395,9 @@ def dump(topology: Topology) -> str:
         "",
         f"# {table.TOP['initial_balance'].comment}",
         f"initial_balance: {topology.initial_balance}",
+        "",
+        f"# {table.LEASE_COMMENT}",
+        f"lease: {str(topology.lease).lower()}",
         "",
         "# Paxos groups. Each owns a range of accounts and survives the loss of a minority of its nodes.",
         "clusters:",

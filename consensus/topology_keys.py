@@ -32,6 +32,10 @@ class Key(NamedTuple):
 TOP: Final = {
     "initial_balance": Key("Money on each account in a fresh incarnation.", 0, BALANCE_MAX),
 }
+LEASE_COMMENT: Final = (
+    "true: a leader answers lease reads by its clock alone, and nobody promises a ballot for\n"
+    "# election_min_ms after an acknowledged heartbeat or a start. The same on every node; off by default."
+)
 
 CLUSTER_COMMENTS: Final = {
     "id": "Number of the cluster; unique.",

@@ -21,6 +21,7 @@ from bankweb.rest.fields import INT64_MAX, Param, read_query
 from bankweb.rest.problems import Problem, invalid, shown
 from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
+from consensus.client.reads import BOUND_MS_DEFAULT
 from consensus.messages.client import Level
 from consensus.topology import Cluster
 from consensus.types import AccountId
@@ -30,8 +31,9 @@ TO: Final = Param("to", "int", "Last account of the range; left out: the last th
 CONSISTENCY: Final = Param(
     "consistency",
     "str",
-    "`linearizable`: as new as it can be. `ryw`: not older than the Session-Position that is sent along. "
-    "`bounded`: not older than `max_age_ms`. `lease`, `eventual`: cheaper, weaker.",
+    "`linearizable`: sees everything answered before. `lease`: the same, by the leader's clock where the "
+    "topology allows it. `bounded`: misses nothing answered `max_age_ms` ago or earlier. `ryw`: sees "
+    "what the Session-Position that is sent along names. `eventual`: what some node has applied.",
     "linearizable",
     choices=tuple(level.name.lower() for level in Level),
 )
@@ -128,12 +130,13 @@ class AccountDetail(BankView):
         "Read an account",
         serializers.AccountSerializer,
         params=(CONSISTENCY, MAX_AGE, POSITION),
-        errors=(404, 501, 503),
+        errors=(404, 503),
     )
     async def get(self, request: HttpRequest, account: int) -> HttpResponse:
         """Balance, version and the slot they were read at, as new as `consistency` promises.
 
-        501: this version does not serve that level.
+        `ryw`, `bounded` and `eventual` are answered by followers where they can be. 503 with the reason
+        `in_doubt`: a transfer across clusters holds the account, and its decision did not come in time.
         """
         query = read_query(request, CONSISTENCY, MAX_AGE)
         owner = _owner(account)
@@ -142,10 +145,10 @@ class AccountDetail(BankView):
             raise invalid("max_age_ms", "goes with consistency=bounded only")
         seen = _seen(request.headers.get("Session-Position", ""))
         versions = (seen.get(account, 0),) if level == Level.RYW else ()
-        bound_ms = query["max_age_ms"] or 1_000
+        bound_ms = query["max_age_ms"] or BOUND_MS_DEFAULT
         values = await gateway().read(account, level, bound_ms if level == Level.BOUNDED else 0, versions)
         if values.outcome != "ok":
-            raise _read_problem(values.reason or "unavailable", account, query["consistency"])
+            raise _read_problem(values.reason or "unavailable", account)
         version, balance = values.values[account]
         body = {
             "id": account,
@@ -181,11 +184,9 @@ def _seen(header: str) -> dict[int, int]:
     return {int(match[1]): int(match[2]) for match in found if match}
 
 
-def _read_problem(reason: str, account: AccountId, consistency: str) -> Problem:
+def _read_problem(reason: str, account: AccountId) -> Problem:
     if reason == "unknown_account":
         return Problem("not_found", f"there is no account {account}", "account")
-    if reason == "unsupported":
-        return Problem("unsupported", f"consistency: {consistency} reads are not served yet", "consistency")
     return Problem("refused", f"the read was refused until the deadline ({reason})", extra={"reason": reason})
 
 

@@ -23,6 +23,8 @@ READS_MAX: Final = 1_000
 """Reads in one message."""
 REFUSED_WAIT_S: Final = 0.02
 """Wait before a refused read is asked again."""
+BOUND_MS_DEFAULT: Final = 1_000
+"""Greatest age of a bounded read whose caller names none."""
 FOLLOWER_LEVELS: Final = frozenset((Level.RYW, Level.BOUNDED, Level.EVENTUAL))
 WAIT_SHARE: Final = 0.9
 """Of the time to the deadline: how long a node may keep a read, so that its reason arrives before the end."""

@@ -11,7 +11,10 @@ from consensus.client.attempts import submit_until
 from consensus.client.bank import BankClient
 from consensus.client.errors import ClientError
 from consensus.client.fleet import Fleet
+from consensus.client.reads import BOUND_MS_DEFAULT
 from consensus.client.results import REFUSED, UNKNOWN, ReadValues, TxResult
+from consensus.client.seen import Seen
+from consensus.messages.client import Level
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import Command, TestSet
 from consensus.testset.report import CommandResult, SetReport, performance
@@ -105,6 +108,7 @@ class _Run:
         self._answered: set[str] = set()  # transactions with a final outcome
         self._unresolved: list[tuple[CommandResult, TxResult]] = []
         self._notes: list[str] = []
+        self._seen = Seen()
         self._room = asyncio.Semaphore(CONCURRENT_MAX)
 
     async def run(self) -> SetReport:
@@ -214,11 +218,19 @@ class _Run:
         level = command.level.name.lower()
         try:
             if command.kind == "read":
-                values = await self._client.read(command.accounts, command.level, deadline_s=self._deadline_s)
+                values = await self._client.read(
+                    command.accounts,
+                    command.level,
+                    bound_ms=BOUND_MS_DEFAULT if command.level == Level.BOUNDED else 0,
+                    versions=self._seen.versions(command.accounts) if command.level == Level.RYW else (),
+                    deadline_s=self._deadline_s,
+                )
+                self._seen.note_versions((account, value[0]) for account, value in values.values.items())
                 return self._read_result(command, level, values)
             sender, receiver = command.accounts
             legs = (sender, -command.amount, receiver, command.amount)
             result = await submit_until(self._client, legs, self._deadline_s)
+            self._seen.note(result.accounts)
         except (ClientError, ValueError) as error:
             return CommandResult(command.text, level, command.kind, REFUSED, reason=str(error))
         return self._transfer_result(command, level, result)

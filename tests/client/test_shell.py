@@ -31,6 +31,7 @@ from consensus.cli.shell.teller import (
     TellerError,
     Transfer,
 )
+from consensus.messages.client import Level
 from consensus.testset.report import SetReport
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,8 @@ class FakeTeller:
         reason = None if self.outcome == "committed" else "why"
         return Transfer("id-1", self.outcome, reason, [position], accounts, 2.5)
 
-    async def balance(self, account: int) -> Balance:
+    async def balance(self, account: int, level: Level = Level.LINEARIZABLE, bound_ms: int = 0) -> Balance:
+        self.calls.append(("balance", account, level, bound_ms))
         return Balance(account, 10, 0, 3, 1.0)
 
     async def summary(self, first: int, last: int) -> Summary:
@@ -123,6 +125,15 @@ async def test_send(session: Session) -> None:
 
 async def test_reads(session: Session) -> None:
     assert "5: 10 (version 0, slot 3, 1.0 ms)" in await session.type("balance 5")
+    for level, asked in (
+        ("", (Level.LINEARIZABLE, 0)), ("EVENTUAL", (Level.EVENTUAL, 0)), ("ryw", (Level.RYW, 0)),
+        ("bounded", (Level.BOUNDED, 1_000)), ("bounded:40", (Level.BOUNDED, 40)), ("lease", (Level.LEASE, 0)),
+    ):  # fmt: skip
+        await session.type(f"balance 5 {level}")
+        assert session.teller.calls[-1] == ("balance", 5, *asked)
+    for wrong in ("strong", "ryw:5", "bounded:0", "bounded:60001"):
+        await session.type(f"balance 5 {wrong}", fails=True)
+    session.teller.calls.clear()
     said = await session.type("printbalance 5")
     assert "PrintBalance(5) → n1 : 8, n2 : 10, n3 : –; n2 is failed, n3 is down" in said
     said = await session.type("printbalance 1..60")
@@ -281,6 +292,17 @@ async def test_site_transfer(site: FakeSite) -> None:
     assert (method, sent) == ("POST", {"sender": 1, "receiver": 2, "amount": 3})
     assert headers["Authorization"] == "Token tok"
     assert headers["Idempotency-Key"]
+
+
+async def test_site_balance_at_a_level(site: FakeSite) -> None:
+    teller = SiteTeller(site.url, "")
+    account = {"balance": 9, "version": 4, "position": {"slot": 7}, "latency_ms": 1.0}
+    for query in ("", "?consistency=bounded&max_age_ms=40", "?consistency=ryw"):
+        site.answers[f"/api/accounts/5/{query}"] = (200, account)
+    assert await teller.balance(5) == Balance(5, 9, 4, 7, 1.0)
+    await teller.balance(5, Level.BOUNDED, 40)
+    await teller.balance(5, Level.RYW)
+    assert site.asked[-1][3]["Session-Position"] == "5=4"
 
 
 async def test_site_lists(site: FakeSite) -> None:

@@ -124,6 +124,7 @@ class FakeBank:
         self.stored: dict[TxId, Outcome] = {}
         self.submitted: list[tuple[TxId, tuple[int, ...]]] = []
         self.reserved: set[TxId] = set()
+        self.read_refusal = ""
         self.reads: list[tuple[Any, ...]] = []
         self.starts = self.closes = 0
         self._number = 0
@@ -222,8 +223,8 @@ class FakeBank:
         self, accounts: tuple[int, ...], level: Level, *, bound_ms: int = 0, versions: tuple[int, ...] = ()
     ) -> ReadValues:
         self.reads.append((accounts, level, bound_ms, versions))
-        if level not in (Level.LINEARIZABLE, Level.RYW, Level.BOUNDED):
-            return ReadValues("refused", "unsupported", 1, 0, {}, 0, 1.0)
+        if self.read_refusal:
+            return ReadValues("refused", self.read_refusal, 1, 0, {}, 0, 1.0)
         values = {account: (self.versions[account], self.balances[account]) for account in accounts}
         return ReadValues("ok", None, self.cluster_of(accounts[0]), len(self.stored), values, 0, 1.0)
 

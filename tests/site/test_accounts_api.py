@@ -67,9 +67,17 @@ async def test_bounded_reads(site: Site, bank: FakeBank) -> None:
     assert [read[2] for read in bank.reads] == [40, 1_000]
 
 
-async def test_a_level_that_is_not_served_is_501(site: Site) -> None:
-    answer = await site.get("/api/accounts/1/?consistency=lease")
-    assert (answer.status, answer.json["field"]) == (501, "consistency")
+@pytest.mark.parametrize("level", list(Level))
+async def test_every_level_is_passed_on(site: Site, bank: FakeBank, level: Level) -> None:
+    answer = await site.get(f"/api/accounts/1/?consistency={level.name.lower()}")
+    assert (answer.status, answer.json["consistency"]) == (200, level.name.lower())
+    assert [read[1] for read in bank.reads] == [level]
+
+
+async def test_a_read_in_doubt_says_why(site: Site, bank: FakeBank) -> None:
+    bank.read_refusal = "in_doubt"
+    answer = await site.get("/api/accounts/1/")
+    assert (answer.status, answer.json["reason"]) == (503, "in_doubt")
 
 
 @pytest.mark.parametrize(

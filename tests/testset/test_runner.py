@@ -9,7 +9,7 @@ import pytest
 
 from consensus.client.results import ReadValues, TxResult
 from consensus.client.routing import Directory
-from consensus.messages.client import Outcome
+from consensus.messages.client import Level, Outcome
 from consensus.testset import runner
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet, parse
@@ -80,6 +80,7 @@ class FakeClient:
         self.scripted: dict[int, str] = {}
         self.resolved: list[int] = []
         self.lagging: set[int] = set()
+        self.reads: list[tuple[Level, int, tuple[int, ...]]] = []
 
     async def submit(self, legs: tuple[int, ...], **_: Any) -> TxResult:
         sender, _, receiver, amount = legs
@@ -99,7 +100,8 @@ class FakeClient:
         reason = None if outcome == "committed" else "why"
         return TxResult(tx_id, outcome, reason, clusters, legs, stored, 0, 2.0)
 
-    async def read(self, accounts: Any, level: Any, **_: Any) -> ReadValues:
+    async def read(self, accounts: Any, level: Level, **fields: Any) -> ReadValues:
+        self.reads.append((level, fields["bound_ms"], fields["versions"]))
         await self._work(accounts[0], tuple(accounts))
         if self.scripted.get(accounts[0]) == "refused":
             return ReadValues("refused", "unavailable", 1, 0, {}, 0, 5.0)
@@ -245,3 +247,20 @@ def test_performance_counts_only_what_was_answered() -> None:
     figures = performance(rows, 0.5)
     assert figures == {"throughput_tps": 2.0, "latency_ms": {"mean": 2.0, "p50": 1.0, "p99": 3.0}}
     assert performance([], 0.0)["latency_ms"]["mean"] is None
+
+
+async def test_reads_ask_for_their_level() -> None:
+    bench = Bench()
+    report = await bench.run(
+        a_set("(7)", "(7, ryw)", "(7, bounded)", "(7, eventual)", "(7, lease)", "(9, ryw)")
+    )
+    by_level = {(level, versions): bound for level, bound, versions in bench.client.reads}
+    assert by_level == {
+        (Level.LINEARIZABLE, ()): 0,
+        (Level.RYW, (1,)): 0,
+        (Level.BOUNDED, ()): 1_000,
+        (Level.EVENTUAL, ()): 0,
+        (Level.LEASE, ()): 0,
+        (Level.RYW, (0,)): 0,
+    }
+    assert [row.level for row in report.commands][:3] == ["linearizable", "ryw", "bounded"]

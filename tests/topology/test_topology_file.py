@@ -94,6 +94,12 @@ def test_settings_left_out_keep_their_defaults() -> None:
     assert topology.limits.window_slots == 3
 
 
+def test_leases_are_off_unless_switched_on() -> None:
+    assert not parse(SMALL).lease
+    topology = parse(SMALL + "lease: true\n")
+    assert topology.lease and parse(dump(topology)) == topology
+
+
 def test_fractions_of_a_millisecond_survive() -> None:
     topology = parse(SMALL + "timings: {batch_delay_ms: 1.5}\n")
     assert parse(dump(topology)).timings.batch_delay_ms == 1.5
@@ -144,6 +150,10 @@ BAD = {
     "key twice": (
         change("initial_balance: 10", "initial_balance: 10\ninitial_balance: 11"),
         "initial_balance: stands twice",
+    ),
+    "lease a word": (
+        change("initial_balance: 10", "initial_balance: 10\nlease: 1"),
+        "lease: must be true or",
     ),
     "balance negative": (change("initial_balance: 10", "initial_balance: -1"), "initial_balance: must be 0–"),
     "balance too large together": (

@@ -13,11 +13,14 @@ from rich.table import Table
 
 from consensus.cli.shell.teller import Teller, TellerError, Transfer
 from consensus.cli.testset_tables import STYLES, show_performance, show_set, show_views
+from consensus.client.reads import BOUND_MS_DEFAULT
+from consensus.messages.client import Level
 from consensus.testset.csvtext import FaultError
-from consensus.testset.parser import TestSet, parse
+from consensus.testset.parser import LEVELS, TestSet, parse
 from consensus.testset.report import SetReport, percentile
 
 LOG_LINES: Final = 10
+BOUND_MS_MAX: Final = 60_000
 LATENCIES_MAX: Final = 10_000
 """Transfers of this shell whose latency ``performance`` looks at."""
 
@@ -31,7 +34,10 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "send": Command("S R AMT", "move AMT from account S to account R"),
-    "balance": Command("ID", "read an account, as new as it can be"),
+    "balance": Command(
+        "ID [LEVEL]",
+        "read an account: linearizable (default), lease, ryw, bounded[:MS] or eventual",
+    ),
     "printbalance": Command("ID", "what every replica holds of an account; A..B: what a range comes to"),
     "printdb": Command("", "accounts that changed since the reset, on every node"),
     "printview": Command("", "every NEW-VIEW since the reset, and where the nodes stand"),
@@ -108,7 +114,8 @@ class Shell:
         self._console.print(_transfer_text(result))
 
     async def _balance(self, arguments: list[str]) -> None:
-        read = await self._teller.balance(_integer(arguments[0], "ID"))
+        level, bound_ms = _level(arguments[1] if len(arguments) > 1 else "linearizable")
+        read = await self._teller.balance(_integer(arguments[0], "ID"), level, bound_ms)
         at = f"version {read.version}, slot {read.slot}, {read.latency_ms:.1f} ms"
         self._console.print(f"{read.account}: {read.balance} ({at})")
 
@@ -274,6 +281,20 @@ def _count(arguments: str) -> tuple[int, int]:
     words = arguments.split()
     optional = sum(word.startswith("[") for word in words)
     return len(words) - optional, len(words)
+
+
+def _level(text: str) -> tuple[Level, int]:
+    """A consistency level and, for ``bounded``, the greatest age in milliseconds."""
+    name, colon, age = text.lower().partition(":")
+    if name not in LEVELS or (colon and LEVELS[name] != Level.BOUNDED):
+        raise ShellError(f"no such level: {text[:40]!r}; they are {', '.join(LEVELS)} (bounded:MS)")
+    level = LEVELS[name]
+    if level != Level.BOUNDED:
+        return level, 0
+    bound_ms = _integer(age, "MS") if colon else BOUND_MS_DEFAULT
+    if not 1 <= bound_ms <= BOUND_MS_MAX:
+        raise ShellError(f"bounded:MS takes 1 to {BOUND_MS_MAX} milliseconds")
+    return level, bound_ms
 
 
 def _integer(text: str, name: str) -> int:

@@ -20,6 +20,8 @@ from consensus.cli.shell.teller import (
 from consensus.client.bank import BankClient
 from consensus.client.errors import ClientError, OperatorError
 from consensus.client.fleet import Fleet, leaders_in
+from consensus.client.seen import Seen
+from consensus.messages.client import Level
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
@@ -40,6 +42,7 @@ class LocalTeller:
         self, topology: Topology, client: BankClient, fleet: Fleet, secret: str, deadline_s: float
     ) -> None:
         self._deadline_s = deadline_s
+        self._seen = Seen()
         self._topology = topology
         self._client = client
         self._fleet = fleet
@@ -53,16 +56,21 @@ class LocalTeller:
         with _told():
             result = await self._client.transfer(sender, receiver, amount)
         body = result.to_json()
+        self._seen.note(body["accounts"])
         return Transfer(
             body["id"], result.outcome, result.reason, result.positions, body["accounts"], result.latency_ms
         )
 
-    async def balance(self, account: AccountId) -> Balance:
+    async def balance(
+        self, account: AccountId, level: Level = Level.LINEARIZABLE, bound_ms: int = 0
+    ) -> Balance:
+        versions = self._seen.versions([account]) if level == Level.RYW else ()
         with _told():
-            values = await self._client.read([account])
+            values = await self._client.read([account], level, bound_ms=bound_ms, versions=versions)
         if values.outcome != "ok":
             raise TellerError(f"account {account} could not be read: {values.reason}")
         version, balance = values.values[account]
+        self._seen.note_versions([(account, version)])
         return Balance(account, balance, version, values.slot, values.latency_ms)
 
     async def _level(self, nodes: tuple[NodeId, ...]) -> None:
@@ -176,9 +184,11 @@ class LocalTeller:
     async def flush(self) -> None:
         with _told():
             await self._fleet.reset()
+        self._seen.clear()
 
     async def run_set(self, test_set: TestSet) -> SetReport:
         with _told():
+            self._seen.clear()  # each set begins with a reset
             runner = SetRunner(self._topology, self._secret, deadline_s=self._deadline_s)
             return await runner.run(test_set)
 

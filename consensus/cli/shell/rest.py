@@ -20,6 +20,8 @@ from consensus.cli.shell.teller import (
     TellerError,
     Transfer,
 )
+from consensus.client.seen import Seen
+from consensus.messages.client import Level
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
 from consensus.types import AccountId, NodeId
@@ -48,6 +50,7 @@ class SiteTeller:
             name, _, value = word.partition("=")
             if name == "token" and not token:
                 token = value
+        self._seen = Seen()
         self._parts = parts
         self._token = token
         self.title = f"bank behind {parts.scheme}://{parts.netloc}"
@@ -56,6 +59,7 @@ class SiteTeller:
         order = {"sender": sender, "receiver": receiver, "amount": amount}
         # The key makes a repeated request harmless; the site answers with the stored outcome.
         body = await self._ask("POST", "transactions/", order, {"Idempotency-Key": secrets.token_hex(16)})
+        self._seen.note(body["accounts"])
         return Transfer(
             body["id"],
             body["outcome"],
@@ -65,8 +69,15 @@ class SiteTeller:
             body["latency_ms"],
         )
 
-    async def balance(self, account: AccountId) -> Balance:
-        body = await self._ask("GET", f"accounts/{account}/")
+    async def balance(
+        self, account: AccountId, level: Level = Level.LINEARIZABLE, bound_ms: int = 0
+    ) -> Balance:
+        query = "" if level == Level.LINEARIZABLE else f"?consistency={level.name.lower()}"
+        query += f"&max_age_ms={bound_ms}" if level == Level.BOUNDED else ""
+        (version,) = self._seen.versions([account])
+        headers = {"Session-Position": f"{account}={version}"} if level == Level.RYW else None
+        body = await self._ask("GET", f"accounts/{account}/{query}", None, headers)
+        self._seen.note_versions([(account, body["version"])])
         return Balance(
             account, body["balance"], body["version"], body["position"]["slot"], body["latency_ms"]
         )
@@ -115,6 +126,7 @@ class SiteTeller:
 
     async def flush(self) -> None:
         await self._ask("POST", "reset/")
+        self._seen.clear()
 
     async def run_set(self, test_set: TestSet) -> SetReport:
         raise TellerError(

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from consensus.messages.client import Level
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
 from consensus.types import AccountId, NodeId
@@ -27,7 +28,7 @@ class Transfer(msgspec.Struct, frozen=True):
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """A linearizable read of one account."""
+    """What a read of one account saw."""
 
     account: AccountId
     balance: int
@@ -91,7 +92,10 @@ class Teller(Protocol):
 
     async def transfer(self, sender: AccountId, receiver: AccountId, amount: int) -> Transfer: ...
 
-    async def balance(self, account: AccountId) -> Balance: ...
+    async def balance(
+        self, account: AccountId, level: Level = Level.LINEARIZABLE, bound_ms: int = 0
+    ) -> Balance:
+        """``bound_ms``: greatest age, for BOUNDED. RYW: not older than what this teller was told before."""
 
     async def replicas(self, account: AccountId) -> list[Replica]: ...
 
