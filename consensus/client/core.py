@@ -20,7 +20,7 @@ from consensus.messages.client import Leads, Opened, ReadRefused, ReadReplies, R
 from consensus.messages.control import Role
 from consensus.messages.entries import Item
 from consensus.topology import Topology
-from consensus.types import ClusterId, NodeId, SessionId, TxId
+from consensus.types import AccountId, ClusterId, NodeId, SessionId, TxId
 
 TICK_S: Final = 0.05
 OUTSTANDING_MAX: Final = 16_384
@@ -244,6 +244,8 @@ class ClientCore:
                 self._resolves.heard_refused(message)
                 self._lane_by_node[link.node.id].heard_refused(link, message)
             elif kind is ReadRefused:
+                if message.owners:
+                    self.directory.learn(message.owners)
                 self._reads.heard_refused(link, message)
             elif kind is Leads:
                 self._lane_by_node[link.node.id].heard_leads(link, message)
@@ -283,6 +285,9 @@ class ClientCore:
 
     def clusters_of(self, legs: tuple[int, ...]) -> tuple[ClusterId, ...]:
         return self.directory.clusters_of(legs)
+
+    def clusters_of_accounts(self, accounts: tuple[AccountId, ...]) -> tuple[ClusterId, ...]:
+        return self.directory.clusters_of_accounts(accounts)
 
     def route(self, pending: Pending) -> None:
         pending.clusters = self.directory.clusters_of(pending.item.legs)

@@ -17,7 +17,7 @@ from consensus.client.session import Pending, Session
 from consensus.messages.client import Leads, Open, Opened, Refusal, Refused, Submit, WhoLeads
 from consensus.messages.entries import Item
 from consensus.topology import Cluster
-from consensus.types import ClusterId, NodeId, SessionId
+from consensus.types import AccountId, ClusterId, NodeId, SessionId
 
 SILENT_S: Final = 0.1
 """A leader that says nothing for so long, while something is outstanding, is asked whether it still leads."""
@@ -61,6 +61,9 @@ class Host(Protocol):
 
     def clusters_of(self, legs: tuple[int, ...]) -> tuple[ClusterId, ...]:
         """The clusters that a transaction touches, its coordinator first."""
+
+    def clusters_of_accounts(self, accounts: tuple[AccountId, ...]) -> tuple[ClusterId, ...]:
+        """The clusters that own any of ``accounts``."""
 
     def give_up(self, pending: Pending) -> None:
         """End ``pending`` without an outcome: unknown, or the last refusal."""

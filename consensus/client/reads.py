@@ -146,6 +146,9 @@ class Reads:
                 continue
             read.refusal = message.reason
             read.resend_s = now + REFUSED_WAIT_S
+            if message.reason == Refusal.WRONG_OWNER and not self._follow(read):
+                self._end(read, message.reason, now)
+                continue
             if read.item.level in FOLLOWER_LEVELS and message.reason == Refusal.NOT_LEADER:
                 read.to_leader = True
                 if self._lanes[read.cluster].leadership.leader not in (0, link.node.id):
@@ -155,6 +158,12 @@ class Reads:
             for lane in self._lanes.values():
                 lane.heard_redirect(link, message.leader)
         self._host.call_later(REFUSED_WAIT_S, self.send_due)
+
+    def _follow(self, read: PendingRead) -> bool:
+        """Ask the accounts' new owner. False when they have come to lie in several clusters."""
+        clusters = self._host.clusters_of_accounts(read.item.accounts)
+        read.cluster = clusters[0]
+        return len(clusters) == 1
 
     def _end(self, read: PendingRead, reason: int, now: float) -> None:
         del self._pending[read.item.request]

@@ -114,7 +114,7 @@ class Replica:
         self.waiting.give_way = self._gives_way
         self._left: list[AccountId] = []
         """Accounts of waiters that gave way in this step: others may be first now."""
-        self.reads = Reads(self.ctx, lambda: self.leader)
+        self.reads = Reads(self.ctx, lambda: self.leader, self.shards)
         self.transfer = Transfer(self.ctx)
         self.applier = Applier(self)
         self.frozen = False

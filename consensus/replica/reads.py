@@ -13,7 +13,7 @@ at the leader, a lease or bounded one; a follower sends the latter on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from consensus.bank.state import BankState
@@ -34,7 +34,8 @@ from consensus.paxos.freshness import Freshness
 from consensus.paxos.indexquery import FAR_US, IndexQueries
 from consensus.paxos.leader import Leader
 from consensus.paxos.readindex import ReadIndex
-from consensus.types import NodeId, Slot
+from consensus.shards import ShardMap
+from consensus.types import AccountId, NodeId, Slot
 
 READS_WAITING_MAX = 20_000
 WAIT_MS_MAX: Final = 60_000
@@ -68,8 +69,9 @@ class Held(NamedTuple):
 class Reads:
     """Reads of one node. ``leadership`` tells its :class:`Leader`, while it has one."""
 
-    def __init__(self, ctx: Context, leadership: Callable[[], Leader | None]) -> None:
+    def __init__(self, ctx: Context, leadership: Callable[[], Leader | None], shards: ShardMap) -> None:
         self.ctx = ctx
+        self._shards = shards
         self.index = ReadIndex()
         self.queries = IndexQueries(ctx)
         self.fresh = Freshness(ctx)
@@ -91,10 +93,12 @@ class Reads:
         leased: list[ReadResult] = []
         waiting: list[tuple[ReadItem, int]] = []
         refused: dict[int, list[int]] = {}
+        foreign: list[AccountId] = []
         for item in message.items:
             reason = self._fault(state, item)
             if reason:
                 refused.setdefault(reason, []).append(item.request)
+                foreign += item.accounts
             elif self._weak(state, item, leads):
                 results.append(evaluate(state, item))
             elif leads and self._leased(state, item):
@@ -122,7 +126,7 @@ class Reads:
             message_out = ReadReplies(leased, state.epoch)
             self.ctx.out.replies.append(ReplyTo(connection, message_out, current.lease_until_us))
         for reason, requests in refused.items():
-            self._refuse(connection, requests, reason, leader)
+            self._refuse(connection, requests, reason, leader, foreign)
 
     def on_query(self, sender: NodeId, message: IndexQuery, watermark: Slot) -> None:
         """A follower of this leader wants an index."""
@@ -223,7 +227,7 @@ class Reads:
     ) -> None:
         reason = self._fault(state, item)
         if reason:
-            self._refuse(connection, [item.request], reason, self.ctx.me)
+            self._refuse(connection, [item.request], reason, self.ctx.me, item.accounts)
         elif self._in_doubt(state, item):
             self._hold(connection, Held(until_us, item, Refusal.IN_DOUBT))
         else:
@@ -234,7 +238,7 @@ class Reads:
         done: list[tuple[int, int]] = []
         for key, held in self._held.items():
             if reason := self._fault(state, held.item):
-                self._refuse(key[0], [held.item.request], reason, self.ctx.me)
+                self._refuse(key[0], [held.item.request], reason, self.ctx.me, held.item.accounts)
             elif self._may_go(state, held):
                 found.setdefault(key[0], []).append(evaluate(state, held.item))
             else:
@@ -289,8 +293,17 @@ class Reads:
         if results:
             self.ctx.out.replies.append(ReplyTo(connection, ReadReplies(results, state.epoch)))
 
-    def _refuse(self, connection: int, requests: list[int], reason: int, leader: NodeId) -> None:
-        self.ctx.out.replies.append(ReplyTo(connection, ReadRefused(requests, reason, leader)))
+    def _refuse(
+        self,
+        connection: int,
+        requests: list[int],
+        reason: int,
+        leader: NodeId,
+        accounts: Iterable[AccountId] = (),
+    ) -> None:
+        """``accounts``: those asked for; the client is told where they went if they are not here."""
+        owners = self._shards.hints(accounts) if reason == Refusal.WRONG_OWNER else ()
+        self.ctx.out.replies.append(ReplyTo(connection, ReadRefused(requests, reason, leader, owners)))
 
 
 def evaluate(state: BankState, item: ReadItem) -> ReadResult:
