@@ -72,7 +72,7 @@ sim: $(DEV) ## The simulation under 100 seeds
 soak: $(DEV) ## The simulation under many seeds and long runs: ARGS="1..5000 --steps 50000"
 	@exec $(PY) scripts/sim.py $(or $(ARGS),1..2000 --steps 20000)
 
-bench: $(RUN) ## Transfers per second and latency beside the floor, in turn: ARGS="--duration 5"
+bench: $(RUN) ## Every load beside the floor, in turn, with its target: ARGS="--quick"
 	@exec $(PY) manage.py bench --against-floor $(ARGS)
 
 docs: $(DEV) ## Check links, anchors and diagrams of the documentation

@@ -6,10 +6,9 @@ import argparse
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from consensus.cli.against_floor import FloorOptionsError, against_floor
+from consensus.cli import against_floor as floor
+from consensus.cli.bench_tables import show_ratios, show_result
 from consensus.cli.command import EXIT_FAILED, UsageError, add_sizes, print_json, run, table_console
 from consensus.cli.private import private_bank, to_stderr, topology_of
 from consensus.messages.client import Level
@@ -69,8 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against-floor",
         action="store_true",
-        help="run the floor and the bank in turn, twice, at several loads, and print the shares",
+        help="run the floor and the bank in turn, in the shape asked for or at every load of the table",
     )
+    parser.add_argument("--rounds", type=int, help="with --against-floor: turns of each load (3)")
+    parser.add_argument("--quick", action="store_true", help="with --against-floor: one short round")
     later = parser.add_argument_group("not supported yet")
     later.add_argument("--engine", default="paxos")
     later.add_argument("--site")
@@ -84,6 +85,8 @@ def main(options: dict[str, Any]) -> int:
 
 async def _main(options: dict[str, Any]) -> int:
     refuse_later(options)
+    if options["rounds"] is not None and not 1 <= options["rounds"] <= 100:
+        raise UsageError(f"--rounds: must be 1 to 100, not {options['rounds']}")
     if options["against_floor"]:
         return await _against_floor(options)
     bench = bench_options(options)
@@ -98,7 +101,7 @@ async def _main(options: dict[str, Any]) -> int:
     if options["json"]:
         print_json(result)
     else:
-        _show(table_console(), result)
+        show_result(table_console(), result)
     return 0 if result["conserved"] and result["replicas_agree"] else EXIT_FAILED
 
 
@@ -170,84 +173,46 @@ def _told(seconds: float, ended: int, of: int) -> None:
 
 
 async def _against_floor(options: dict[str, Any]) -> int:
-    try:
-        table = await against_floor(
-            clusters=options["clusters"],
-            nodes=options["nodes"],
-            accounts=options["accounts"],
-            balance=options["balance"],
-            duration_s=options["duration"] or 4.0,
-            told=to_stderr,
-        )
-    except FloorOptionsError as error:
-        raise UsageError(str(error)) from error
+    quick = options["quick"]
+    duration_s = options["duration"] or (floor.QUICK_DURATION_S if quick else floor.DURATION_S)
+    rounds = options["rounds"] or (floor.QUICK_ROUNDS if quick else floor.ROUNDS)
+    table = await floor.against_floor(
+        accounts=options["accounts"],
+        balance=options["balance"],
+        duration_s=duration_s,
+        told=to_stderr,
+        loads=floor_loads(options),
+        rounds=rounds,
+    )
     if options["json"]:
         print_json(table)
     else:
-        _show_ratios(table_console(), table)
+        show_ratios(table_console(), table)
     return 0 if table["conserved"] and table["replicas_agree"] else EXIT_FAILED
 
 
-def _show(console: Console, result: dict[str, Any]) -> None:
-    parameters = result["parameters"]
-    console.print(
-        f"{parameters['clients']} clients on {parameters['connections']} connections, "
-        f"{parameters['clusters']} clusters of {parameters['nodes']} nodes, {result['duration_s']:g} s"
-    )
-    table = Table(
-        "kind", "per second", "mean ms", "p50", "p95", "p99", "p99.9", "max", box=None, header_style="bold"
-    )
-    kinds = {"all": {"throughput_tps": result["throughput_tps"], "latency_ms": result["latency_ms"]}}
-    for name, kind in {**kinds, **result["by_kind"]}.items():
-        latency = kind["latency_ms"]
-        if latency["mean"] is not None:
-            values = [f"{latency[key]:.2f}" for key in ("mean", "p50", "p95", "p99", "p999", "max")]
-            table.add_row(name, f"{kind['throughput_tps']:,.0f}", *values)
-    console.print(table)
-    aborted, refused = sum(result["aborted"].values()), sum(result["refused"].values())
-    console.print(
-        f"committed {result['committed']:,}, reads {result['reads']:,}, aborted {aborted:,}, "
-        f"refused {refused:,}, unknown {result['unknown']:,}"
-    )
-    for word, counts in (
-        ("aborted", result["aborted"]),
-        ("tried again", result["retried"]),
-    ):
-        if counts:
-            console.print(f"{word}: " + ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items())))
-    console.print(
-        f"transfers {result['transfers']:,} in {result['attempts']:,} attempts; longest time of a client "
-        f"without success {result['longest_without_success_ms']:,.0f} ms"
-    )
-    console.print(f"conserved: {_yes(result['conserved'])}, replicas agree: {_yes(result['replicas_agree'])}")
+def floor_loads(options: dict[str, Any]) -> tuple[floor.Load, ...]:
+    """The load that was asked for; every load of the table if none was.
 
-
-def _show_ratios(console: Console, table: dict[str, Any]) -> None:
-    shown = Table(
-        "clients", "sockets", "floor tps", "bank tps", "share", "target", "floor p99 ms", "bank p99 ms",
-        "times", "target", box=None, header_style="bold",
-    )  # fmt: skip
-    for row in table["rows"]:
-        shown.add_row(
-            str(row["clients"]),
-            str(row["connections"]),
-            f"{row['floor_tps']:,.0f}",
-            f"{row['bank_tps']:,.0f}",
-            _judged(f"{row['share']:.2f}", row["share_ok"]),
-            "–" if row["share_target"] is None else f"≥ {row['share_target']:.2f}",
-            f"{row['floor_p99_ms']:.2f}",
-            f"{row['bank_p99_ms']:.2f}",
-            _judged(f"{row['p99_times']:.2f}", row["p99_ok"]),
-            "–" if row["p99_target"] is None else f"< {row['p99_target']:.1f}",
+    Raises:
+        UsageError: an option that the floor knows nothing of.
+    """
+    for name in ("preset", "distribution", "skewness", "rate", "transactions"):
+        if options[name] is not None:
+            raise UsageError(f"--against-floor: the floor knows no --{name}")
+    if options["replay"] or options["consistency"] != "linearizable":
+        raise UsageError(
+            "--against-floor: the floor knows neither --replay nor other reads than linearizable"
         )
-    console.print(shown)
-    console.print(f"medians of {table['rounds']} rounds of {table['duration_s']:g} s, floor and bank in turn")
-    console.print(f"conserved: {_yes(table['conserved'])}, replicas agree: {_yes(table['replicas_agree'])}")
-
-
-def _judged(text: str, ok: bool | None) -> str:
-    return text if ok is None else f"[{'green' if ok else 'red'}]{text}[/]"
-
-
-def _yes(value: bool) -> str:
-    return "[green]yes[/green]" if value else "[red]no[/red]"
+    shape = ("clients", "cross_shard", "read_only")
+    sizes = (options["clusters"], options["nodes"], options["connections"])
+    if all(options[name] is None for name in shape) and sizes == (3, 3, 0):
+        return floor.LOADS
+    load = floor.Load(
+        "as asked",
+        options["clients"] or CLIENTS,
+        options["cross_shard"] or 0.0,
+        options["read_only"] or 0.0,
+        *sizes,
+    )
+    return (floor.load_like(load),)

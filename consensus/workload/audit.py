@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet, Status
 from consensus.cluster.cut import CutError, take_cut
-from consensus.topology import Topology
+from consensus.topology import Cluster, Topology
 from consensus.types import NodeId
 
 SETTLE_TIMEOUT_S: Final = 10.0
+POLL_S: Final = 0.05
 
 
 async def audit(fleet: Fleet, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, Any]:
@@ -30,32 +32,52 @@ async def audit(fleet: Fleet, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, 
     topology = fleet.topology
     expected = topology.accounts * topology.initial_balance
     money = await _money(fleet, timeout_s)
-    nodes = list(topology.nodes)
-    settled = True
-    try:
-        await fleet.wait(nodes, lambda found: at_rest(topology, found), timeout_s)
-    except TimeoutError:
-        settled = False
-    hashes = await fleet.ask(nodes, "hash", slot=0)
-    found: list[dict[str, Any]] = []
-    for cluster in topology.clusters:
-        members = cluster.members
-        summaries = await fleet.ask(members, "summary", **{"from": 1, "to": topology.accounts})
-        totals = [summaries[node]["total"] if node in summaries else None for node in members]
-        states = [_state(hashes.get(node)) for node in members]
-        agree = states[0] is not None and all(state == states[0] for state in states)
-        found.append(
-            {
-                "cluster": cluster.id,
-                "totals": totals,
-                "agree": agree and all(total == totals[0] for total in totals),
-                "slot": states[0][0] if states[0] is not None else None,
-            }
-        )
+    found = await _compare(fleet, timeout_s)
     return {
         "conserved": money.get("total") == expected,
-        "replicas_agree": settled and all(entry["agree"] for entry in found),
+        "replicas_agree": bool(found) and all(entry["agree"] for entry in found),
         "audit": {**money, "expected_total": expected, "clusters": found},
+    }
+
+
+async def _compare(fleet: Fleet, timeout_s: float) -> list[dict[str, Any]]:
+    """What the nodes of each cluster hold, once all of a cluster stand at one slot; empty: never in time.
+
+    Leaders still log that transactions are finished for a while after the last one ended, so a slot can come
+    in between two questions: the nodes are asked again until all answers are about the same slots.
+    """
+    topology = fleet.topology
+    nodes = list(topology.nodes)
+    found: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                await fleet.wait(nodes, lambda statuses: at_rest(topology, statuses), timeout_s)
+                before = await fleet.ask(nodes, "hash", slot=0)
+                found = [await _cluster(fleet, cluster, before) for cluster in topology.clusters]
+                if before == await fleet.ask(nodes, "hash", slot=0) and all(
+                    e["slot"] is not None for e in found
+                ):
+                    return found
+                found = []
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        return found
+
+
+async def _cluster(fleet: Fleet, cluster: Cluster, hashes: dict[NodeId, Any]) -> dict[str, Any]:
+    """``slot`` is None while the members stand at different ones."""
+    members = cluster.members
+    summaries = await fleet.ask(members, "summary", **{"from": 1, "to": fleet.topology.accounts})
+    totals = [summaries[node]["total"] if node in summaries else None for node in members]
+    states = [hashes.get(node) for node in members]
+    slots = {state["slot"] if state is not None else None for state in states}
+    same = all(state == states[0] for state in states)
+    return {
+        "cluster": cluster.id,
+        "totals": totals,
+        "agree": same and all(total == totals[0] for total in totals),
+        "slot": slots.pop() if len(slots) == 1 else None,
     }
 
 
@@ -82,7 +104,3 @@ def at_rest(topology: Topology, statuses: dict[NodeId, Status]) -> bool:
         if len(reached) != 1 or len(set(reached.pop())) != 1:
             return False
     return True
-
-
-def _state(body: dict[str, Any] | None) -> tuple[int, str] | None:
-    return None if body is None else (body["slot"], body["hash"])

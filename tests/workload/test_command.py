@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from consensus.cli import against_floor
-from consensus.cli.bench_command import add_arguments, bench_options, refuse_later
+from consensus.cli.bench_command import add_arguments, bench_options, floor_loads, refuse_later
+from consensus.cli.bench_tables import show_ratios
 from consensus.cli.command import UsageError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -132,20 +135,35 @@ def test_bench_across_clusters_counts_each_kind() -> None:
     assert result["audit"]["total"] == 60 * 100_000
 
 
+def test_the_whole_table_unless_a_shape_is_asked_for() -> None:
+    assert floor_loads(parsed("--quick")) == against_floor.LOADS
+    (mixed,) = floor_loads(parsed("--cross-shard", "20", "--clients", "100"))
+    assert (mixed.name, mixed.share, mixed.cross_pct) == ("20 % cross", 0.6, 20.0)
+    (wide,) = floor_loads(parsed("--clusters", "5", "--nodes", "5", "--clients", "100"))
+    assert (wide.share, wide.clusters, wide.nodes) == (0.5, 5, 5)
+    (sockets,) = floor_loads(parsed("--clients", "100", "--connections", "100"))
+    assert (sockets.share, sockets.connections) == (None, 100)
+    with pytest.raises(UsageError, match="the floor knows no --rate"):
+        floor_loads(parsed("--rate", "5"))
+
+
 @pytest.mark.process
 async def test_against_floor_takes_turns() -> None:
-    told: list[str] = []
-    table = await against_floor.against_floor(
-        clusters=1,
-        nodes=1,
-        accounts=9_000,
-        balance=1_000,
-        duration_s=0.3,
-        told=told.append,
-        loads=(against_floor.Load(4, 0, 0.0001),),
-        rounds=1,
+    loads = (
+        against_floor.Load("small", 4, clusters=1, nodes=1, share=0.0001, p99_times=0.0),
+        against_floor.Load("across", 4, cross_pct=100.0, clusters=2, nodes=1),
     )
-    (row,) = table["rows"]
+    table = await against_floor.against_floor(
+        accounts=9_000, balance=1_000, duration_s=0.3, told=lambda _: None, loads=loads, rounds=1
+    )
+    row, across = table["rows"]
     assert row["share"] == pytest.approx(row["bank_tps"] / row["floor_tps"], abs=0.001)
-    assert (row["share_ok"], table["conserved"], table["replicas_agree"]) == (True, True, True)
-    assert (row["clients"], row["connections"], len(table["runs"])) == (4, 1, 1)
+    assert (row["share_ok"], row["p99_ok"], row["p50_ok"]) == (True, False, None)
+    assert (table["conserved"], table["replicas_agree"]) == (True, True)
+    assert (row["clients"], row["connections"], len(table["runs"])) == (4, 1, 2)
+    assert across["bank_tps"] > 0
+    console = Console(width=300, file=io.StringIO())
+    show_ratios(console, table)
+    text = console.file.getvalue()
+    assert "missed" in text
+    assert "targets missed: 1" in text
