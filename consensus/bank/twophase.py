@@ -189,6 +189,10 @@ class TwoPhase:
                 answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
                 answer.numbers.append(row.number)
                 answer.outcomes.append(outcome)
+            else:
+                # Nothing remembers the outcome, but whoever waits for it must hear that.
+                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
+                answer.refused.append((row.number, Refusal.SESSION_EXPIRED))
             index += 1
         return answers, result
 

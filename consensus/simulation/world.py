@@ -199,7 +199,9 @@ class World:
         return "" if followed == set(leaders) else f"followed are {sorted(followed)}, leads {leaders}"
 
     def _audit(self, number: int) -> None:
-        """Begin cut ``number`` at one cluster; the others hear of it from each other."""
+        """Begin cut ``number`` at one cluster; the others hear of it from each other. None while settling."""
+        if self.injector.ended:
+            return
         clusters = self.config.topology.clusters
         cluster = clusters[number % len(clusters)]
         for member in cluster.members:

@@ -218,8 +218,11 @@ def test_the_decision_stands_though_the_session_is_gone() -> None:
     machine = machine_of()
     apply(machine, cross(0, pay(1, 11, 30)))
     apply(machine, EvictSessions([ALICE]))
-    answers, decided = decide(machine)
-    assert answers == [] and decided.decided == [(TX, Unfinished(2, True, (2,)))]
+    (answer,), decided = decide(machine)
+    assert decided.decided == [(TX, Unfinished(2, True, (2,)))]
+    assert answer.outcomes == [] and answer.refused == [(0, Refusal.SESSION_EXPIRED)], (
+        "whoever waits must hear"
+    )
     assert balances(machine)[0] == 70 and versions(machine)[0] == 1
 
 

@@ -1,0 +1,42 @@
+"""Runs of several clusters, drawn from a seed as those of one are."""
+
+from __future__ import annotations
+
+import msgspec
+
+from consensus.simulation.config import Config, draw_config, topology_of
+from consensus.simulation.draws import Draws
+from consensus.simulation.schedule import KINDS, draw
+from consensus.topology import Limits
+
+BATCH_BYTES_MIN = 2_048
+"""What the topology allows at least: the longest transaction fits."""
+
+
+def cross_config(seed: int) -> Config:
+    """Two or three clusters, transactions across them, audit cuts, and faults in each."""
+    draws = Draws(seed, "clusters")
+    base = draw_config(seed, schedule=[])
+    limits: Limits = base.topology.limits
+    limits = msgspec.structs.replace(limits, batch_bytes=max(BATCH_BYTES_MIN, limits.batch_bytes))
+    topology = topology_of(
+        draws.pick((1, 3, 3, 3)), 12, draws.pick((20, 60, 1_000)), limits, draws.pick((2, 3))
+    )
+    kinds = tuple(draws.subset(KINDS, draws.pick((0.1, 0.3, 0.7))))
+    members = topology.clusters[0].members
+    if len(members) == 1:
+        kinds = tuple(kind for kind in kinds if kind in ("crash", "pause", "slow_disk", "reset_connections"))
+    gap_us = draws.pick((100_000, 400_000))
+    schedule = [
+        fault
+        for cluster in topology.clusters
+        for fault in draw(seed << 8 | cluster.id, cluster.members, kinds, gap_us, 20_000_000)
+    ]
+    habits = msgspec.structs.replace(base.habits, cross=draws.pick((0.3, 0.8)))
+    return msgspec.structs.replace(
+        base,
+        topology=topology,
+        schedule=sorted(schedule, key=lambda fault: fault.at_us),
+        habits=habits,
+        audit_every_us=draws.pick((20_000, 100_000)),
+    )
