@@ -15,6 +15,7 @@ PAGES = {
     "cluster": "/",
     "node": "/#node-1",
     "transactions": "/transactions/",
+    "testsets": "/testsets/",
     "help": "/help/",
     "reset": "/reset/",
 }
