@@ -1,7 +1,8 @@
 """Compile the partitioner's loops to machine code, once per version of these sources.
 
 Numba keys its cache by the file a function stands in, not by the files of the functions it calls, so an
-edited helper would leave stale callers behind. The cache folder therefore carries a digest of the package.
+edited helper would leave stale callers behind. The cache folder therefore carries a digest of all files with
+compiled functions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ Seeds = NDArray[np.uint64]
 def _digest() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+        source = path.read_bytes()
+        if b"@compiled" in source:
+            digest.update(source)
     return digest.hexdigest()[:16]
 
 

@@ -195,10 +195,10 @@ def imbalances(graph: Hypergraph, part: Ids, k: int) -> tuple[float, float]:
     return above[ACCOUNTS], above[LOAD]
 
 
-def limits(graph: Hypergraph, k: int, epsilon: float, load_epsilon: float | None = None) -> Ints:
+def limits(graph: Hypergraph, k: int, epsilon: float | None, load_epsilon: float | None = None) -> Ints:
     """Shape (2,): what a block may weigh in accounts and in load.
 
-    ``load_epsilon`` None: load is not limited. A limit is never below the mean rounded up, nor below the
+    None: that weight is not limited. A limit is never below the mean rounded up, nor below the
     heaviest vertex, which no partition could keep.
     """
     total = graph.vertex_weight.sum(axis=0)

@@ -17,7 +17,7 @@ from consensus.sharding.hypergraph import Hypergraph
 from consensus.sharding.initial import best_of_tries, fixed_blocks
 from consensus.sharding.refine import Observer, refine
 
-COARSEST: Final = 120
+COARSEST: Final = 40
 """Vertices per block at which coarsening stops."""
 HEAVIEST: Final = 1.2
 """A cluster weighs at most this many times the mean weight at the coarsest level."""
