@@ -26,7 +26,7 @@ from django.db import close_old_connections, reset_queries
 from django.urls import path, re_path
 
 from bankweb import store
-from bankweb.ledger import doubts, gateway
+from bankweb.ledger import doubts, gateway, steps
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
 from bankweb.orchestration.consumers import WorkerConsumer
@@ -110,6 +110,7 @@ async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
     await runs.close()
     await doubts.close()
+    await steps.close()
     await gateway.close()
     await asyncio.to_thread(store.close)
 
@@ -129,6 +130,7 @@ def _close_with_daphne() -> None:
 # The store's writer thread must not wait five milliseconds for its turn while the loop is busy.
 sys.setswitchinterval(0.001)
 live()
+steps.steps()
 _close_with_daphne()
 
 application = ProtocolTypeRouter(

@@ -19,6 +19,8 @@ class Kept(models.Model):
     source = models.CharField(max_length=8)
     actor = models.CharField(max_length=150)
     created = models.DateTimeField()
+    steps = models.BinaryField(null=True)
+    """What nodes told of it: zlib of a JSON list of trace events; null while nothing is stored."""
 
     def __str__(self) -> str:
         return f"{self.tx} {self.outcome}"

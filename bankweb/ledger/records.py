@@ -61,6 +61,13 @@ class Ended(NamedTuple):
     position: str = ""
 
 
+class Steps(NamedTuple):
+    """Trace events of one transaction, encoded and compressed."""
+
+    tx: str
+    body: bytes
+
+
 class BatchEnded(NamedTuple):
     """A batch and its answer. ``spans``: (session, first, last, offset)."""
 
@@ -160,6 +167,11 @@ def end(ended: list[Ended]) -> list[None]:
     return [None] * len(ended)
 
 
+def keep_steps(found: list[Steps]) -> list[bool]:
+    """Store what nodes told of transactions; False for one that is not kept (yet)."""
+    return [bool(Kept.objects.filter(tx=item.tx).update(steps=item.body)) for item in found]
+
+
 def end_batch(ended: list[BatchEnded]) -> list[None]:
     """Keep the answers of batches."""
     for item in ended:
@@ -208,12 +220,18 @@ def _prune(count: int) -> None:
 
 def find(tx: str) -> Kept | None:
     """A kept transaction by its id."""
-    return Kept.objects.filter(tx=tx).first()
+    return Kept.objects.filter(tx=tx).defer("steps").first()
+
+
+def steps(tx: str) -> bytes | None:
+    """What nodes told of a kept transaction, as :class:`Steps` has it; None when nothing is stored."""
+    found = Kept.objects.filter(tx=tx).values_list("steps", flat=True).first()
+    return None if found is None else bytes(found)
 
 
 def page(before: int, limit: int, outcome: str = "", account: int = 0) -> Sequence[Kept]:
     """Kept transactions below row ``before``, newest first."""
-    rows = Kept.objects.filter(pk__lt=before)
+    rows = Kept.objects.filter(pk__lt=before).defer("steps")
     if outcome:
         rows = rows.filter(outcome=outcome)
     if account:

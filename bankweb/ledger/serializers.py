@@ -125,6 +125,20 @@ class KeptTransactionSerializer(TransactionSerializer):
     text = serializers.CharField(help_text="What happened to it, in one sentence.")
 
 
+class StepClusterSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    nodes = serializers.ListField(child=serializers.IntegerField())
+
+
+class StepsSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    settled = serializers.BooleanField(help_text="Nothing has come for a while; false: ask again.")
+    clusters = StepClusterSerializer(many=True, help_text="Those touched, the coordinating one first.")
+    steps = serializers.ListField(
+        child=serializers.JSONField(), help_text="Trace events of schema v1, by time (UTC, microseconds)."
+    )
+
+
 class BatchResultSerializer(serializers.Serializer):
     results = TransactionSerializer(many=True, help_text="In the order of the request.")
 

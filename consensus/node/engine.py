@@ -127,10 +127,10 @@ class Engine:
                     leave(to, data, urgent=True)
                 else:
                     leave(to, data)
-        if out.replies:
-            host.reply(out.replies, now_us)
         if out.events:
             host.record(out.events)
+        if out.replies:
+            host.reply(out.replies, now_us)
         if out.checkpoint is not None:
             self._checkpoints.begin(out.checkpoint)
         if out.truncate_to:

@@ -97,10 +97,16 @@ class Telemetry:
     # --- watchers ------------------------------------------------------------------
 
     def watch(self, wire: Wire, hz: float, level: int) -> None:
-        """Begin, change or (``hz`` 0) end what the operator behind ``wire`` is told."""
+        """Begin, change or (``hz`` 0) end what the operator behind ``wire`` is told.
+
+        After a change the watcher is still told what waited: a page that opens or closes costs no event.
+        """
+        before = self._watches.get(wire)
         self.forget(wire)
         if hz > 0:
             watch = Watch(wire, min(hz, HZ_MAX), level)
+            if before is not None:
+                watch.events, watch.dropped, watch.seq = before.events, before.dropped, before.seq
             self._watches[wire] = watch
             self._tick(watch)
         self._level_changed()

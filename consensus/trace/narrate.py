@@ -57,6 +57,8 @@ def _fits(variant: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
 def _text(name: str, value: Any) -> str:
     if name in _ONE_DECIMAL:
         return f"{value:.1f}"
+    if name == "accounts":
+        return ", ".join(str(account) for account in value)
     if isinstance(value, list | tuple):
         return f"({','.join(str(part) for part in value)})"
     text = str(value)

@@ -38,6 +38,7 @@ function isEmpty(value) {
 
 function textOf(words, name, value) {
   if (ONE_DECIMAL.has(name)) return value.toFixed(1);
+  if (name === "accounts") return value.join(", ");
   if (Array.isArray(value)) return `(${value.join(",")})`;
   const text = String(value);
   return words[text] ?? text;

@@ -14,7 +14,11 @@ import { activeFaults } from "./select.js";
 import { Store } from "./store.js";
 
 /** Modules of pages, by the import map of base.html. */
-const PAGES = { cluster: "bank/pages/cluster.js", transactions: "bank/pages/transactions.js" };
+const PAGES = {
+  cluster: "bank/pages/cluster.js",
+  transactions: "bank/pages/transactions.js",
+  transaction: "bank/pages/transaction.js",
+};
 const AGE_EVERY_MS = 200;
 const MODES = { live: "LIVE", replay: "REPLAY", sim: "SIM" };
 

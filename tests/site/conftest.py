@@ -40,7 +40,7 @@ async def site(
 ) -> AsyncIterator[Site]:
     """The whole ASGI application on an empty database, its bank a fake."""
     from bankweb import store
-    from bankweb.ledger import doubts, gateway
+    from bankweb.ledger import doubts, gateway, steps
     from bankweb.observatory import live
     from bankweb.orchestration import faults, hub, processes
     from bankweb.testsets import runs
@@ -53,9 +53,11 @@ async def site(
 
     monkeypatch.setattr(runs, "bank_factory", FakeBench.open)
     live.live()
+    steps.steps()
     yield Site(asgi.application)
     await runs.close()
     await doubts.close()
+    await steps.close()
     await gateway.close()
     faults.forget_links()
     store.close()

@@ -76,7 +76,7 @@ def test_codes_become_words() -> None:
 def test_steps_of_a_transaction() -> None:
     step = {"ts": 1, "n": 4, "tx": "a", "s": 7}
     assert narrate({**step, "k": "tx.lock", "accounts": [33, 34]}) == (
-        "n4 applied the prepare in slot 7 and holds the locks of (33,34)"
+        "n4 applied the prepare in slot 7; locked: 33, 34"
     )
     assert narrate({**step, "k": "tx.vote", "yes": False, "why": "lock_timeout"}) == (
         "n4 votes no: an account stayed locked too long"

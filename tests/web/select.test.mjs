@@ -117,7 +117,10 @@ test("a steady link draws what its rate says", () => {
 
 test("the preview names clusters and path", () => {
   assert.equal(preview(failover, 1001, 1002), "Both in cluster 1: one Paxos group decides, n2 leads it.");
-  assert.equal(preview(failover, 1001, 4000), "Clusters 1 and 2: needs two-phase commit over both.");
+  assert.equal(
+    preview(failover, 1001, 4000),
+    "Clusters 1 and 2: two-phase commit, n2 coordinates, n4 takes part.",
+  );
   assert.equal(preview(failover, NaN, NaN), "Any two of the accounts 1–9000.");
   assert.equal(preview(failover, 1001, NaN), "Account 1001 is in cluster 1.");
   assert.equal(preview(failover, 9001, NaN), "There is no account 9001; accounts are 1–9000.");

@@ -39,7 +39,12 @@ export function preview(view, sender, receiver) {
     return `Account ${from ? sender : receiver} is in cluster ${known.id}.`;
   }
   if (from === to) return `Both in cluster ${from.id}: ${decider(view, from)}`;
-  return `Clusters ${from.id} and ${to.id}: needs two-phase commit over both.`;
+  return `Clusters ${from.id} and ${to.id}: two-phase commit, ${side(view, from)} coordinates, ${side(view, to)} takes part.`;
+}
+
+function side(view, cluster) {
+  const leader = leaderOf(view, cluster.id);
+  return leader ? `n${leader}` : `cluster ${cluster.id} (no leader now)`;
 }
 
 function decider(view, cluster) {
