@@ -223,6 +223,11 @@ def versions_are_not_waited_for(patch: Patch) -> None:
     patch.setattr(Reads, "_weak", any_version)
 
 
+def decisions_are_not_waited_for(patch: Patch) -> None:
+    """A read of an account that is prepared here shows the balance before, whatever was decided."""
+    patch.setattr(Reads, "_in_doubt", lambda self, state, item: False)
+
+
 def leases_do_not_end(patch: Patch) -> None:
     """12: who once had a lease keeps it."""
     patch.setattr(Leader, "lease_until_us", property(lambda self: 1 << 61 if self.confirmed_us else 0))

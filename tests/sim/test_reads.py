@@ -9,7 +9,9 @@ import pytest
 from consensus.messages.client import Level, Read, ReadItem, ReadRefused, ReadReplies, Refusal
 from consensus.messages.paxos import IndexReply
 from consensus.paxos.acceptor import Acceptor
-from consensus.simulation.config import topology_of
+from consensus.simulation.client import Habits
+from consensus.simulation.config import Config, draw_config, topology_of
+from consensus.simulation.run import play
 from consensus.simulation.stage import Stage
 from tests.sim import mutations
 from tests.sim.bank import Teller
@@ -220,6 +222,37 @@ def test_without_leases_a_lease_read_takes_a_round() -> None:
     apart(stage, (1,))
     other_side_moves_on(stage, 2)
     assert reader.read(1, Level.LEASE) is None
+
+
+# --- across clusters, under faults ---------------------------------------------------------
+
+
+def many_reads(seed: int) -> Config:
+    """Two clusters, most transfers between them, reads of every level anywhere, leases, clocks that drift."""
+    drawn = draw_config(seed)
+    of_three = len(drawn.topology.clusters[0].members) == 3
+    return Config(
+        seed=seed,
+        topology=topology_of(3, accounts=6, balance=1_000, clusters=2, lease=True),
+        profile=drawn.profile,
+        habits=Habits(
+            window=6, reads=0.8, cross=0.5, hot_accounts=4, stray_reads=0.5, retry_us=60_000, odd=0.0
+        ),
+        schedule=drawn.schedule if of_three else [],
+        drift_ppm=5_000,
+        sync_us=drawn.sync_us,
+    )
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_every_level_keeps_its_promise_across_clusters(seed: int) -> None:
+    _, violation = play(many_reads(seed), 4_000)
+    assert violation is None
+
+
+def test_reads_that_do_not_wait_for_decisions_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    mutations.decisions_are_not_waited_for(monkeypatch)
+    assert any(play(many_reads(seed), 4_000)[1] is not None for seed in range(1, 13))
 
 
 # --- the tests can fail --------------------------------------------------------------------
