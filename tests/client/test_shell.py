@@ -32,6 +32,7 @@ from consensus.cli.shell.teller import (
     Transfer,
 )
 from consensus.messages.client import Level
+from consensus.testset.parser import parse
 from consensus.testset.report import SetReport
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ class FakeTeller:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.outcome = "committed"
+        self.elsewhere: str | None = None
 
     async def transfer(self, sender: int, receiver: int, amount: int) -> Transfer:
         self.calls.append(("send", sender, receiver, amount))
@@ -61,6 +63,9 @@ class FakeTeller:
     async def summary(self, first: int, last: int) -> Summary:
         self.calls.append(("summary", first, last))
         return Summary(0, None, None, 0) if first > 60 else Summary(3, 9, 11, 30)
+
+    async def printed(self, function: str, argument: str) -> str | None:
+        return self.elsewhere and f"{self.elsewhere}: {function} {argument}"
 
     async def replicas(self, account: int) -> list[Replica]:
         return [Replica(1, "up", 8, 1), Replica(2, "failed", 10, 0), Replica(3, "down", None, None)]
@@ -326,8 +331,44 @@ async def test_site_problems(site: FakeSite) -> None:
     site.answers["/api/reset/"] = (502, b"<html>")
     with pytest.raises(TellerError, match="502"):
         await SiteTeller(site.url, "").flush()
-    with pytest.raises(TellerError, match="without --site"):
-        await SiteTeller(site.url, "").run_set(None)  # type: ignore[arg-type]
+
+
+async def test_site_runs_sets_and_prints_of_their_bank(site: FakeSite) -> None:
+    third = next(each for each in parse(SETS.read_bytes()) if each.number == 3)
+    clusters = [{"nodes": [{}, {}, {}], "last_account": last} for last in (3000, 6000, 9000)]
+    site.answers["/api/clusters/"] = (200, {"results": clusters, "next": None})
+    site.answers["/api/testsets/"] = (200, {"id": 4})
+    site.answers["/api/testsets/4/next/"] = (200, {"state": "starting"})
+    rows = [{"command": "(1, 2, 3)", "level": "linearizable", "kind": "transfer", "outcome": "committed"}]
+    report = {
+        "set": 3, "live": [1], "commands": rows, "balances": {"1": {"1": 7}}, "views": [], "notes": [],
+        "performance": {"throughput_tps": 1.0, "latency_ms": {"mean": 1.0, "p50": 1.0, "p99": 1.0}},
+    }  # fmt: skip
+    site.answers["/api/testsets/4/"] = (200, {"state": "ready", "sets": [report]})
+    teller = SiteTeller(site.url, "")
+    assert await teller.printed("printdb", "") is None, "no set was run: the bank on show is meant"
+    told = await teller.run_set(third)
+    assert (told.set, told.commands[0].outcome, told.balances) == (3, "committed", {"1": {"1": 7}})
+    sent = next(body for method, path, body, _ in site.asked if (method, path) == ("POST", "/api/testsets/"))
+    assert (sent["clusters"], sent["nodes"], sent["accounts"]) == (3, 3, 9_000)
+    [again] = parse(sent["content"].encode())
+    assert (again.number, again.live) == (third.number, third.live)
+    assert [each.text for each in again.commands] == [each.text for each in third.commands]
+    path = "/api/testsets/4/print/?function=printbalance&argument=1..9"
+    site.answers[path] = (200, {"text": "PrintBalance(1..9)"})
+    assert await teller.printed("printbalance", "1..9") == "PrintBalance(1..9)"
+    site.answers["/api/testsets/4/"] = (200, {"state": "failed", "error": "no ports", "sets": []})
+    with pytest.raises(TellerError, match="set 3 failed: no ports"):
+        await teller.run_set(third)
+    site.answers["/api/reset/"] = (200, {})
+    await teller.flush()
+    assert await teller.printed("printdb", "") is None
+
+
+async def test_print_functions_show_the_bank_of_the_last_set(session: Session) -> None:
+    session.teller.elsewhere = "private"
+    assert "private: printbalance 1..9" in await session.type("printbalance 1..9")
+    assert session.teller.calls == []
 
 
 async def test_site_that_is_not_there() -> None:

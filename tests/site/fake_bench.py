@@ -24,6 +24,9 @@ class FakeTeller:
     async def summary(self, first: int, last: int) -> Summary:
         return Summary(last - first + 1, 8, 12, 10 * (last - first + 1))
 
+    async def printed(self, function: str, argument: str) -> str | None:
+        return None
+
     async def performance(self) -> list[dict[str, Any]]:
         return [{"cluster": 1, "leader": 1, "count": 3}]
 

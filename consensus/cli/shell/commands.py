@@ -55,6 +55,9 @@ COMMANDS: Final[dict[str, Command]] = {
 }
 
 
+PRINTS: Final = ("printbalance", "printdb", "printview", "printlog", "performance")
+
+
 class ShellError(Exception):
     """The line cannot be carried out; the text says why."""
 
@@ -96,7 +99,11 @@ class Shell:
             least, most = _count(COMMANDS[name].arguments)
             if not least <= len(arguments) <= most:
                 raise ShellError(f"usage: {usage(name)}")
-            await self._handlers[name](arguments)
+            text = await self._teller.printed(name, " ".join(arguments)) if name in PRINTS else None
+            if text is not None:
+                self._console.print(escape(text))
+            else:
+                await self._handlers[name](arguments)
         except (ShellError, TellerError, ValueError) as error:
             self._console.print(f"[red]error:[/red] {escape(str(error))}")
             return False

@@ -192,6 +192,9 @@ class LocalTeller:
             runner = SetRunner(self._topology, self._secret, deadline_s=self._deadline_s)
             return await runner.run(test_set)
 
+    async def printed(self, function: str, argument: str) -> str | None:
+        return None  # sets run on this very bank
+
     def _known(self, node: NodeId) -> NodeId:
         if node not in self._topology.nodes:
             raise TellerError(

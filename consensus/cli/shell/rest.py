@@ -7,7 +7,9 @@ import http.client
 import json
 import secrets
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
 
 from consensus.cli.shell.local import log_entry
 from consensus.cli.shell.teller import (
@@ -29,6 +31,8 @@ from consensus.types import AccountId, NodeId
 TIMEOUT_S: Final = 30.0
 BODY_BYTES_MAX: Final = 16 << 20
 PAGE: Final = 1_000
+POLL_S: Final = 0.2
+"""How often a set that runs at the site is asked about."""
 
 
 class SiteTeller:
@@ -53,6 +57,7 @@ class SiteTeller:
         self._seen = Seen()
         self._parts = parts
         self._token = token
+        self._run: int | None = None  # the run of the last set; its bank is what the Print functions show
         self.title = f"bank behind {parts.scheme}://{parts.netloc}"
 
     async def transfer(self, sender: AccountId, receiver: AccountId, amount: int) -> Transfer:
@@ -125,13 +130,38 @@ class SiteTeller:
         await self._ask("POST", f"nodes/{node}/recover/")
 
     async def flush(self) -> None:
+        self._run = None
         await self._ask("POST", "reset/")
         self._seen.clear()
 
     async def run_set(self, test_set: TestSet) -> SetReport:
-        raise TellerError(
-            "test sets through a site are not supported yet; start the shell without --site to run them"
-        )
+        """On a private bank of the site, as large as the one on show; that one is not touched."""
+        self._run = await self._new_run(test_set)
+        await self._ask("POST", f"testsets/{self._run}/next/")
+        while True:
+            body = await self._ask("GET", f"testsets/{self._run}/")
+            if body["state"] == "failed":
+                raise TellerError(f"set {test_set.number} failed: {body['error']}")
+            if body["state"] == "ready":
+                return msgspec.convert(body["sets"][-1], SetReport)
+            await asyncio.sleep(POLL_S)
+
+    async def printed(self, function: str, argument: str) -> str | None:
+        if self._run is None:
+            return None
+        query = urlencode({"function": function, "argument": argument})
+        return str((await self._ask("GET", f"testsets/{self._run}/print/?{query}"))["text"])
+
+    async def _new_run(self, test_set: TestSet) -> int:
+        clusters = (await self._ask("GET", "clusters/"))["results"]
+        body = {
+            "name": f"set {test_set.number}, from a shell",
+            "content": to_csv(test_set),
+            "clusters": len(clusters),
+            "nodes": len(clusters[0]["nodes"]),
+            "accounts": max(cluster["last_account"] for cluster in clusters),
+        }
+        return int((await self._ask("POST", "testsets/", body))["id"])
 
     async def _ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -157,6 +187,15 @@ class SiteTeller:
             return _document(answer.status, answer.read(BODY_BYTES_MAX))
         finally:
             connection.close()
+
+
+def to_csv(test_set: TestSet) -> str:
+    """A file that holds this set alone."""
+    rows = ["Set Number,Transactions,Live Nodes"]
+    live = ", ".join(f"n{node}" for node in test_set.live)
+    rows.append(f'{test_set.number},,"[{live}]"')
+    rows += [f',"{command.text}",' for command in test_set.commands]
+    return "\n".join(rows) + "\n"
 
 
 def _document(status: int, data: bytes) -> dict[str, Any]:

@@ -120,3 +120,6 @@ class Teller(Protocol):
         """A new incarnation: every account at its initial balance, logs empty."""
 
     async def run_set(self, test_set: TestSet) -> SetReport: ...
+
+    async def printed(self, function: str, argument: str) -> str | None:
+        """What a Print function says of the bank the last set ran on; None where that is this bank."""
