@@ -1,7 +1,8 @@
 """What a leader is about to propose, by kind, and the batches made of it.
 
 In a batch decisions come first (they free locks), then transactions of this cluster in arrival order, then
-prepares, then the rest.
+prepares, then the rest. What comes after the transactions finds a share of the batch kept for it: locks are
+claimed for a prepare that waits, and however many transactions arrive, it gets into the next batch.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CONTROL_MAX: Final = 4_096
 ROW_BYTES: Final = 32
 INTEGER_BYTES: Final = 9
 """What a row of a batch, and each of its integers, take up at most."""
+LATER_SHARE: Final = 4
+"""One part in so many of a batch is for what comes after transactions of this cluster, if any of it waits."""
 
 
 def resolve_room(batch_bytes: int) -> int:
@@ -71,6 +74,17 @@ class Room:
         self.rows -= 1
         self.bytes -= size
         return True
+
+    def keep(self, integers: int, limits: Limits) -> Room:
+        """Set aside a share of the batch in which a row of so many integers fits; returns it."""
+        kept = Room(limits)
+        kept.rows = min(self.rows // 2, max(1, limits.batch_transactions // LATER_SHARE))
+        kept.bytes = min(
+            self.bytes, max(ROW_BYTES + INTEGER_BYTES * integers, limits.batch_bytes // LATER_SHARE)
+        )
+        self.rows -= kept.rows
+        self.bytes -= kept.bytes
+        return kept
 
 
 class ProposalQueue:
@@ -170,7 +184,11 @@ class ProposalQueue:
             entries.append(Audit(self._audit))
             self._audit = 0
         self._take_decisions(room, entries)
+        kept = room.keep(self._later(), self._limits) if self._cross or self._parts or self._control else None
         groups = self._take_groups(room, entries)
+        if kept is not None:
+            room.rows += kept.rows
+            room.bytes += kept.bytes
         self._take_prepares(room, entries)
         while self._control and room.take(_integers(self._control[0])):
             entries.append(self._control.popleft())
@@ -181,6 +199,15 @@ class ProposalQueue:
             entries.append(Finish(finishes))
         self.oldest_us = now_us if self.queued else 0
         return entries, groups
+
+    def _later(self) -> int:
+        """Integers of the longest of those that are next in line after the transactions."""
+        sizes = [_integers(self._control[0])] if self._control else []
+        if self._cross:
+            sizes.append(_cross_integers(self._cross[0][2]))
+        if self._parts:
+            sizes.append(_part_integers(self._parts[0][1]))
+        return max(sizes)
 
     def _take_decisions(self, room: Room, entries: list[Entry]) -> None:
         decides: list[DecideRow] = []
@@ -219,9 +246,7 @@ class ProposalQueue:
 
     def _take_prepares(self, room: Room, entries: list[Entry]) -> None:
         cross: dict[SessionId, tuple[int, list[CrossItem]]] = {}
-        while self._cross and room.take(
-            3 + 2 * len(self._cross[0][2].legs) + len(self._cross[0][2].conditions)
-        ):
+        while self._cross and room.take(_cross_integers(self._cross[0][2])):
             session, settled_below, item = self._cross.popleft()
             below, items = cross.get(session, (0, []))
             items.append(item)
@@ -230,7 +255,7 @@ class ProposalQueue:
         for session, (settled_below, items) in cross.items():
             entries.append(CrossPrepare(session, settled_below, items))
         parts: dict[ClusterId, list[PrepareRow]] = {}
-        while self._parts and room.take(6 + len(self._parts[0][1].legs) + len(self._parts[0][1].conditions)):
+        while self._parts and room.take(_part_integers(self._parts[0][1])):
             coordinator, row = self._parts.popleft()
             parts.setdefault(coordinator, []).append(row)
             self.queued -= 1
@@ -261,3 +286,11 @@ def _integers(entry: Entry) -> int:
     if isinstance(entry, MoveInstall):
         return 4 + 5 * len(entry.accounts) + sum(6 + len(s.outcomes) // INTEGER_BYTES for s in entry.sessions)
     return 4
+
+
+def _cross_integers(item: CrossItem) -> int:
+    return 3 + 2 * len(item.legs) + len(item.conditions)
+
+
+def _part_integers(row: PrepareRow) -> int:
+    return 6 + len(row.legs) + len(row.conditions)

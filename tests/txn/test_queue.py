@@ -183,10 +183,28 @@ def test_clearing_gives_back_the_clients_transactions_only() -> None:
     queue.note_finished_below(2, 9)
     queue.cut(4)
     entries_of(queue)  # the decisions
-    entries_of(queue)  # two of Alice's
-    assert queue.clear() == [(ALICE, [2]), (BOB, [7])]
+    assert queue.clear() == [(ALICE, [0, 1, 2]), (BOB, [7])]
     assert not queue.pending and queue.queued == queue.finishes == queue.oldest_us == 0
     assert entries_of(queue) == []
     queue.add_part(2, PrepareRow(BOB, 1, 4, 9, (3, 5)), 10)
     (entry,) = entries_of(queue)
     assert isinstance(entry, PartPrepare) and entry.finished_below == 0, "said to another leadership"
+
+
+def test_prepares_and_the_rest_get_into_a_batch_however_many_transactions_wait() -> None:
+    queue = ProposalQueue(Limits())
+    queue.add_transactions(group(ALICE, *range(5_000)))
+    queue.add_cross(BOB, 0, CrossItem(7, 1, LEGS, (1, 2)), 10)
+    queue.add_part(2, PrepareRow(BOB, 1, 4, 9, (3, 5)), 10)
+    queue.add_control(OpenSession(BOB))
+    kinds = [type(entry) for entry in entries_of(queue)]
+    assert kinds == [Transact, CrossPrepare, PartPrepare, OpenSession]
+    assert [len(numbers) for _, numbers in numbers_of(entries_of(queue))] == [512], "nothing is kept in vain"
+
+
+def test_the_longest_prepare_fits_the_smallest_batch_beside_transactions() -> None:
+    queue = ProposalQueue(Limits(batch_transactions=2, batch_bytes=2_048))
+    queue.add_transactions(group(ALICE, *range(100)))
+    legs = tuple(range(32))
+    queue.add_cross(BOB, 0, CrossItem(7, 1, legs, tuple(range(16)), tuple(range(48))), 10)
+    assert [type(entry) for entry in entries_of(queue)] == [Transact, CrossPrepare]
