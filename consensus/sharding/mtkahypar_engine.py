@@ -5,8 +5,12 @@ Not a dependency: ``pip install mtkahypar`` where it is wanted.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 
+from consensus.sharding import hmetis
 from consensus.sharding.compiled import Ids
 from consensus.sharding.hypergraph import LOAD, Hypergraph
 
@@ -39,3 +43,14 @@ def partition(graph: Hypergraph, k: int, epsilon: float, seed: int) -> Ids:
     )
     result = native.partition(context)
     return np.array([result.block_id(vertex) for vertex in range(graph.vertices)], dtype=np.int32)
+
+
+def _main(words: list[str]) -> None:
+    """For another interpreter: FILE.hgr K EPSILON SEED OUTPUT after ``python -m`` and this module."""
+    path, k, epsilon, seed, output = words
+    part = partition(hmetis.read(Path(path)), int(k), float(epsilon), int(seed))
+    hmetis.write_partition(Path(output), part)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -9,7 +9,7 @@ window is too thin to tell, the plan is refused and nothing moves.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ GAIN_MIN_POINTS: Final = 2.0
 """Points of cross-shard share a plan has to save on traffic it has not seen."""
 LOAD_GAIN_MIN_POINTS: Final = 5.0
 """Points of load imbalance a plan has to save to be made for the load alone."""
+SCALE: Final = 4
+"""Net weights per transaction, so that a price may be a fraction of one."""
 TABLE_SHARES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -38,7 +40,8 @@ class Options:
     Attributes:
         k: clusters.
         epsilon: allowed imbalance of accounts; load_epsilon: of load; None: that load is not balanced.
-        price: transactions of the window that moving an account has to save.
+        price: transactions of the window that moving an account has to save, in quarters; None: 1 in the flat
+            mode, which must not follow every accident, and 0.5 otherwise.
         max_moves: at most so many accounts move; None: as many as pay.
         flat_only: refine the placement only, the mode for a bank that has been partitioned before.
         transient: imbalance allowed on the way, in both weights.
@@ -48,11 +51,17 @@ class Options:
     k: int
     epsilon: float = 0.03
     load_epsilon: float | None = 0.03
-    price: int = 1
+    price: float | None = None
     max_moves: int | None = None
     flat_only: bool = False
     transient: float = 0.1
     seed: int = 0
+
+    @property
+    def price_in_scale(self) -> int:
+        """The price in units of ``1 / SCALE`` transactions."""
+        chosen = (1.0 if self.flat_only else 0.5) if self.price is None else self.price
+        return round(SCALE * chosen)
 
 
 class Move(NamedTuple):
@@ -130,9 +139,9 @@ def plan(
         ValueError: the placement does not fit the window, or an option is out of range.
     """
     current = np.ascontiguousarray(current, dtype=np.int32)
-    if options.price < 0 or (options.max_moves is not None and options.max_moves < 0):
+    if options.price_in_scale < 0 or (options.max_moves is not None and options.max_moves < 0):
         raise ValueError("price, max_moves: must be 0 or more")
-    graph = hypergraph(seen)
+    graph = _scaled(hypergraph(seen), SCALE)
     now = _figures(seen, graph, current, options.k)
     active = len(np.unique(seen.accounts))
     if seen.count < TRANSFERS_PER_ACCOUNT_MIN * active or not active:
@@ -144,7 +153,8 @@ def plan(
             now,
         )
     made_from, judged_on = halves(seen, options.seed)
-    trial, _method = _target(hypergraph(made_from), current, options, locked, None)
+    # half of the traffic counts double, so that price and limits mean what they mean for the whole
+    trial, _method = _target(_scaled(hypergraph(made_from), 2 * SCALE), current, options, locked, None)
     held_before, held_after = cross_shard_pct(judged_on, current), cross_shard_pct(judged_on, trial)
     gain = held_before - held_after
     held_out = _figures(judged_on, hypergraph(judged_on), trial, options.k)
@@ -163,7 +173,7 @@ def plan(
     moves = _ordered(graph, current, target, options)
     after = _figures(seen, graph, target, options.k)._replace(cross_shard_pct=round(held_after, 3))
     table = _table(seen, graph, current, moves, options.k)
-    listed = [Move(*row) for row in moves.tolist()]
+    listed = [_move(row) for row in moves.tolist()]
     return Plan(_digest(listed), "planned", "", listed, now, after, table, method)
 
 
@@ -171,7 +181,7 @@ def _target(
     graph: Hypergraph, current: Ids, options: Options, locked: Flags | None, observer: Observer | None
 ) -> tuple[Ids, str]:
     """The placement to reach, within limits, prices and budget; and the method that found it."""
-    k, price, budget = options.k, options.price, options.max_moves
+    k, price, budget = options.k, options.price_in_scale, options.max_moves
     limit = limits(graph, k, options.epsilon, options.load_epsilon)
     found = partition(
         graph, k, limit, options.seed, current=current, price=price, locked=locked,
@@ -216,8 +226,17 @@ def _table(seen: Window, graph: Hypergraph, current: Ids, moves: Ints, k: int) -
     for count in sorted({int(share * len(moves)) for share in TABLE_SHARES}):
         part[moves[done:count, 0]] = moves[done:count, 2]
         done = count
-        table.append(Benefit(count, round(cross_shard_pct(seen, part), 3), costs(graph, part, k)[0]))
+        table.append(Benefit(count, round(cross_shard_pct(seen, part), 3), costs(graph, part, k)[0] // SCALE))
     return table
+
+
+def _scaled(graph: Hypergraph, factor: int) -> Hypergraph:
+    return replace(graph, net_weight=graph.net_weight * factor)
+
+
+def _move(row: list[int]) -> Move:
+    account, source, target, saved, here, there, load = row
+    return Move(account, source, target, saved // SCALE, here // SCALE, there // SCALE, load)
 
 
 def _digest(moves: list[Move]) -> str:
