@@ -1,0 +1,1 @@
+"""Judges recorded histories of the bank from the outside: it knows replies and times, nothing of a node."""
