@@ -8,8 +8,9 @@ from typing import Final
 
 from consensus.checker.history import FOREVER_NS, Operation
 
-STARTS_MAX: Final = 200
-"""Operations on cycles from which the shortest one is searched."""
+STARTS_EACH_END: Final = 20
+"""Operations, of the first and of the last that may lie on cycles, from which a short cycle is searched."""
+CYCLE_MIN: Final = 2
 
 
 class Graph:
@@ -52,14 +53,18 @@ class Graph:
                 self.edge(last, at)
 
     def smallest_cycle(self) -> list[tuple[Operation, str]]:
-        """Operations of a shortest cycle, each with why it comes before the next; or empty."""
+        """Operations of a short cycle, each with why it comes before the next; or empty."""
         left = self._trim()
         best: list[int] = []
         starts = [at for at in range(len(self.operations)) if left[at]]
-        for start in starts[:STARTS_MAX]:
+        if len(starts) > 2 * STARTS_EACH_END:
+            starts = starts[-STARTS_EACH_END:] + starts[:STARTS_EACH_END]
+        for start in starts:
             path = self._back_to(start, left)
             if path and (not best or self._size(path) < self._size(best)):
                 best = path
+            if best and self._size(best) <= CYCLE_MIN:
+                break
         return self._named(best)
 
     def _trim(self) -> bytearray:
@@ -120,6 +125,6 @@ class Graph:
         for place, at in enumerate(path):
             if at < count:
                 after = path[(place + 1) % len(path)]
-                # Edges lead from an operation to a helper and from a helper to an operation, never between two.
+                # Between two operations stands always a helper.
                 named.append((self.operations[at], self._why[after - count]))
         return named
