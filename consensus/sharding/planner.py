@@ -1,8 +1,8 @@
 """From a window of traffic to a plan: which accounts move where, in which order, and what that is worth.
 
-A partition always looks good on the traffic it was made from: uniform traffic seems to fall from 66.7 to 40.9
-% across clusters, and does not fall at all. So the window is split in two; a plan made from one half is
-judged on the other, and that held-out figure is what a plan promises. Where it promises too little, or the
+A partition always looks good on the traffic it was made from: uniform traffic seems to fall from 66.7 to
+40.9 % across clusters, and does not fall at all. So a part of the window is held out; a plan made from the
+rest is judged on it, and that held-out figure is what a plan promises. Where it promises too little, or the
 window is too thin to tell, the plan is refused and nothing moves.
 """
 
@@ -20,7 +20,7 @@ from consensus.sharding.hypergraph import Hypergraph, costs, imbalances, limits
 from consensus.sharding.order import greedy
 from consensus.sharding.portfolio import homeward, judged, key, partition
 from consensus.sharding.refine import Observer, refine
-from consensus.sharding.window import Window, cross_shard_pct, halves, hypergraph
+from consensus.sharding.window import Window, cross_shard_pct, hypergraph, split
 
 TRANSFERS_PER_ACCOUNT_MIN: Final = 2.0
 """Transactions per account that has any; below, the window says more about chance than about habits."""
@@ -28,8 +28,13 @@ GAIN_MIN_POINTS: Final = 2.0
 """Points of cross-shard share a plan has to save on traffic it has not seen."""
 LOAD_GAIN_MIN_POINTS: Final = 5.0
 """Points of load imbalance a plan has to save to be made for the load alone."""
-SCALE: Final = 4
+SCALE: Final = 8
 """Net weights per transaction, so that a price may be a fraction of one."""
+ERRORS_MIN: Final = 3.0
+"""It has to save so many standard errors of that figure, too: they are large where little is held out."""
+HELD_OUT_SHARE: Final = (0.1, 0.5)
+HELD_OUT: Final = 2_500
+"""What is held out: so many transactions, within these shares of the window."""
 TABLE_SHARES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -40,7 +45,7 @@ class Options:
     Attributes:
         k: clusters.
         epsilon: allowed imbalance of accounts; load_epsilon: of load; None: that load is not balanced.
-        price: transactions of the window that moving an account has to save, in quarters; None: 1 in the flat
+        price: transactions of the window that moving an account has to save, in eighths; None: 1 in the flat
             mode, which must not follow every accident, and 0.5 otherwise.
         max_moves: at most so many accounts move; None: as many as pay.
         flat_only: refine the placement only, the mode for a bank that has been partitioned before.
@@ -152,20 +157,25 @@ def plan(
             now,
             now,
         )
-    made_from, judged_on = halves(seen, options.seed)
-    # half of the traffic counts double, so that price and limits mean what they mean for the whole
-    trial, _method = _target(_scaled(hypergraph(made_from), 2 * SCALE), current, options, locked, None)
+    held = min(max(HELD_OUT / seen.count, HELD_OUT_SHARE[0]), HELD_OUT_SHARE[1])
+    made_from, judged_on = split(seen, 1 - held, options.seed)
+    # what is left counts for more, so that price and limits mean what they mean for the whole
+    factor = round(SCALE * seen.count / max(made_from.count, 1))
+    trial, _method = _target(_scaled(hypergraph(made_from), factor), current, options, locked, None)
     held_before, held_after = cross_shard_pct(judged_on, current), cross_shard_pct(judged_on, trial)
     gain = held_before - held_after
     held_out = _figures(judged_on, hypergraph(judged_on), trial, options.k)
     load_gain = now.load_imbalance_pct - held_out.load_imbalance_pct
     for_load = options.load_epsilon is not None and load_gain >= LOAD_GAIN_MIN_POINTS
-    if gain < GAIN_MIN_POINTS and not for_load:
+    share = held_before / 100
+    error = 100 * (2 * share * (1 - share) / max(judged_on.count, 1)) ** 0.5
+    needed = max(GAIN_MIN_POINTS, ERRORS_MIN * error)
+    if gain < needed and not for_load:
         predicted = now._replace(cross_shard_pct=round(held_after, 3))
         return _refused(
-            f"no structure: a plan made from half of the window changes the share across clusters of the"
-            f" other half from {held_before:.1f} to {held_after:.1f} %;"
-            f" {GAIN_MIN_POINTS:g} points have to be saved",
+            f"no structure: a plan made from {100 * (1 - held):.0f} % of the window changes the share across"
+            f" clusters of the rest from {held_before:.1f} to {held_after:.1f} %;"
+            f" {needed:.1f} points have to be saved",
             now,
             predicted,
         )

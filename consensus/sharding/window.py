@@ -65,11 +65,11 @@ def hypergraph(seen: Window) -> Hypergraph:
     return build(seen.start, seen.accounts, seen.weight, weights)
 
 
-def halves(seen: Window, seed: int) -> tuple[Window, Window]:
-    """Two windows of half the traffic each; a transaction seen often is divided as coins would."""
+def split(seen: Window, share: float, seed: int) -> tuple[Window, Window]:
+    """Two windows, the first of ``share`` of the traffic; what was seen often is divided as coins would."""
     rng = np.random.default_rng(seed)
-    first = rng.binomial(seen.weight, 0.5)
-    reads = rng.binomial(seen.reads, 0.5)
+    first = rng.binomial(seen.weight, share)
+    reads = rng.binomial(seen.reads, share)
     return _with(seen, first, reads), _with(seen, seen.weight - first, seen.reads - reads)
 
 

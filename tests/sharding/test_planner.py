@@ -7,7 +7,7 @@ import pytest
 
 from consensus.sharding.hypergraph import limits
 from consensus.sharding.planner import GAIN_MIN_POINTS, Options, Plan, plan
-from consensus.sharding.window import Window, cross_shard_pct, halves, hypergraph, window
+from consensus.sharding.window import Window, cross_shard_pct, hypergraph, split, window
 from consensus.workload.communities import Traffic
 
 ACCOUNTS = 900
@@ -134,9 +134,9 @@ def test_a_bank_that_was_just_partitioned_is_left_alone(planted: tuple[Window, P
     assert again.status == "refused"
 
 
-def test_halves_are_the_whole() -> None:
+def test_the_parts_of_a_window_are_the_whole() -> None:
     traffic = seen("multi", 3_000)
-    first, second = halves(traffic, 4)
+    first, second = split(traffic, 0.5, 4)
     assert first.count + second.count == traffic.count
     assert 0.4 < first.count / traffic.count < 0.6
     together = hypergraph(first).vertex_weight[:, 1] + hypergraph(second).vertex_weight[:, 1]
