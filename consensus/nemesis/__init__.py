@@ -1,0 +1,1 @@
+"""Real banks under faults, and what their clients recorded of them."""
