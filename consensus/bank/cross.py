@@ -7,10 +7,12 @@ transaction holds the account, the undo record what that transaction changed its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 
 import msgspec
 
+from consensus.bank.changes import Changes
 from consensus.types import AccountId, Ballot, ClusterId, Slot, TxId
 
 NUMBER_BYTES = 8
@@ -77,7 +79,7 @@ class FinishedTx(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CrossState:
-    """All of it, for one cluster. ``touched``: (table, key) of what changed, for hash and checkpoint."""
+    """All of it, for one cluster. The ``…_changes`` tell hash and checkpoint which rows to look at."""
 
     def __init__(self) -> None:
         self.prepared: dict[TxId, Prepared] = {}
@@ -86,7 +88,11 @@ class CrossState:
         self.unfinished: dict[TxId, Unfinished] = {}
         self.finished: dict[TxId, FinishedTx] = {}
         self.finished_below: dict[ClusterId, Slot] = {}
-        self.touched: set[tuple[str, int | bytes]] = set()
+        self.prepared_changes: Changes[TxId] = Changes()
+        self.undo_changes: Changes[AccountId] = Changes()
+        self.unfinished_changes: Changes[TxId] = Changes()
+        self.finished_changes: Changes[TxId] = Changes()
+        self.below_changes: Changes[ClusterId] = Changes()
         self._by_number: dict[ClusterId, list[tuple[Slot, TxId]]] = {}
         self._coordinating: list[tuple[Slot, TxId]] = []
 
@@ -96,12 +102,12 @@ class CrossState:
         """Lock the own legs' accounts and note their undo records."""
         tx = prepared.tx
         self.prepared[tx] = prepared
-        self.touched.add(("prepared", tx_key(tx)))
+        self.prepared_changes.put(tx)
         for account, delta in zip(prepared.legs[::2], prepared.legs[1::2], strict=True):
             assert account not in self.locks, f"account {account} locked twice"
             self.locks[account] = tx
             self.undo[account] = delta
-            self.touched.add(("undo", account))
+            self.undo_changes.put(account)
         if prepared.coordinates:
             heappush(self._coordinating, (prepared.at, tx))
 
@@ -109,19 +115,20 @@ class CrossState:
         """The decision is applied: locks and undo records fall."""
         tx = prepared.tx
         del self.prepared[tx]
-        self.touched.add(("prepared", tx_key(tx)))
+        self.prepared_changes.drop(tx)
         for account in prepared.legs[::2]:
             assert self.locks[account] == tx
             del self.locks[account]
             del self.undo[account]
-            self.touched.add(("undo", account))
+            self.undo_changes.drop(account)
 
     # --- the coordinator's memory ------------------------------------------------------
 
     def decided(self, tx: TxId, unfinished: Unfinished) -> None:
         """Keep a decision until every participant acknowledged it."""
+        changes = self.unfinished_changes
+        (changes.update if tx in self.unfinished else changes.put)(tx)
         self.unfinished[tx] = unfinished
-        self.touched.add(("unfinished", tx_key(tx)))
 
     def coordinate(self, tx: TxId, at: Slot) -> None:
         """Count a transaction that was decided without ever being prepared among the open ones."""
@@ -129,7 +136,7 @@ class CrossState:
 
     def finish(self, tx: TxId) -> None:
         if self.unfinished.pop(tx, None) is not None:
-            self.touched.add(("unfinished", tx_key(tx)))
+            self.unfinished_changes.drop(tx)
 
     def own_finished_below(self, next_slot: Slot) -> Slot:
         """No transaction numbered lower has anything open. Later ones are numbered from ``next_slot``."""
@@ -151,16 +158,17 @@ class CrossState:
     def remember(self, tx: TxId, finished: FinishedTx) -> None:
         if finished.at < self.finished_below.get(finished.coordinator, 0):
             return
+        changes = self.finished_changes
+        (changes.update if tx in self.finished else changes.put)(tx)
         self.finished[tx] = finished
         heappush(self._by_number.setdefault(finished.coordinator, []), (finished.at, tx))
-        self.touched.add(("finished", tx_key(tx)))
 
     def pass_below(self, coordinator: ClusterId, at: Slot) -> None:
         """The coordinator is done with everything numbered below ``at``: forget it."""
         if at <= self.finished_below.get(coordinator, 0):
             return
         self.finished_below[coordinator] = at
-        self.touched.add(("finished_below", coordinator))
+        self.below_changes.update(coordinator)
         heap = self._by_number.get(coordinator, [])
         while heap and heap[0][0] < at:
             tx = heappop(heap)[1]
@@ -168,12 +176,27 @@ class CrossState:
             # A later attempt may be remembered by now.
             if finished is not None and finished.at < at:
                 del self.finished[tx]
-                self.touched.add(("finished", tx_key(tx)))
+                self.finished_changes.drop(tx)
+
+    # --- hash and checkpoint -------------------------------------------------------------
+
+    def take_changes(self) -> Iterator[tuple[str, int | bytes]]:
+        """(table, key) of the rows to look at since this was last called."""
+        yield from (("prepared", tx_key(tx)) for tx in self.prepared_changes.take())
+        yield from (("undo", account) for account in self.undo_changes.take())
+        yield from (("unfinished", tx_key(tx)) for tx in self.unfinished_changes.take())
+        yield from (("finished", tx_key(tx)) for tx in self.finished_changes.take())
+        yield from (("finished_below", cluster) for cluster in self.below_changes.take())
 
     # --- restoring -----------------------------------------------------------------------
 
     def index(self) -> None:
-        """Rebuild what is not stored, after rows were put in."""
+        """Rebuild what is not stored, after rows were put in. All of them are to be looked at."""
+        self.prepared_changes.changed.update(self.prepared)
+        self.undo_changes.changed.update(self.undo)
+        self.unfinished_changes.changed.update(self.unfinished)
+        self.finished_changes.changed.update(self.finished)
+        self.below_changes.changed.update(self.finished_below)
         self._coordinating = sorted(
             [(p.at, tx) for tx, p in self.prepared.items() if p.coordinates]
             + [(u.at, tx) for tx, u in self.unfinished.items()]

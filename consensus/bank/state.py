@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from struct import Struct as Packing
 from typing import Final
 
@@ -109,12 +109,11 @@ class BankState:
             session = self.sessions.get(session_id)
             packed = None if session is None else msgspec.msgpack.encode(_session_row(session))
             self._hash.put(("s", session_id), packed)
-        for touched in (self.cross.touched, self.moves.touched):
-            for table, key in touched:
-                row = self._table_row(table, key)
-                self._hash.put((table, key), None if row is None else msgspec.msgpack.encode(row))
-            self.dirty_rows |= touched
-            touched.clear()
+        for changed in chain(self.cross.take_changes(), self.moves.touched):
+            row = self._table_row(*changed)
+            self._hash.put(changed, None if row is None else msgspec.msgpack.encode(row))
+            self.dirty_rows.add(changed)
+        self.moves.touched.clear()
         self.dirty_accounts |= self.touched_accounts
         self.dirty_sessions |= self.touched_sessions
         self.touched_accounts.clear()
@@ -186,7 +185,6 @@ class BankState:
         state.touched_sessions.update(state.sessions)
         state.cross.index()
         state.moves.index()
-        state.cross.touched.update(cross_keys(state.cross))
         state.moves.touched.update(move_keys(state.moves))
         for view in state.views:
             state._hash.put(("v", view.number), msgspec.msgpack.encode(_view_row(view)))

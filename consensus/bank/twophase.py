@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from consensus.bank.cross import FinishedTx, Prepared, Unfinished, tx_key
+from consensus.bank.cross import FinishedTx, Prepared, Unfinished
 from consensus.bank.rules import first_debited, judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
@@ -217,7 +217,7 @@ class TwoPhase:
             elif prepared is not None:
                 if row.at > prepared.at:
                     prepared.at = row.at
-                    cross.touched.add(("prepared", tx_key(tx)))
+                    cross.prepared_changes.update(tx)
                 result.votes.append(yes(prepared))
             elif row.at >= below and not cross.is_over(tx, row.at):
                 self._part_row(slot, index, ballot, entry.coordinator, row, result)
