@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from consensus.checker.bank_total import INSUFFICIENT
-from consensus.checker.history import GENESIS, READ, TRANSFER, Event, History, Position, Seen, collect
+from consensus.checker.history import GENESIS, READ, TRANSFER, Event, Position, Seen
 from consensus.client.bank import BankClient
 from consensus.client.results import ABORTED, COMMITTED, REFUSED, UNKNOWN, TxResult
 from consensus.types import AccountId
@@ -56,10 +56,6 @@ class Recorder:
             Event(name, kind, READ, name, time.monotonic_ns(), accounts=seen, reason=values.reason)
         )
         return answered
-
-    def history(self) -> History:
-        """What was recorded so far, paired."""
-        return collect(enumerate(self.events, 1))
 
     def _answer(self, name: str, result: TxResult) -> None:
         tells = result.outcome == COMMITTED or result.reason == INSUFFICIENT
