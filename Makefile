@@ -66,11 +66,11 @@ test: $(DEV) $(NODE) ## Every test: fast, JavaScript, real processes, a real bro
 	@scripts/setup.sh chromium
 	@scripts/test.sh all
 
-sim: $(DEV) ## The simulation under 100 seeds
-	@exec $(PY) scripts/sim.py 1..100 $(ARGS)
+sim: $(DEV) ## The simulation under 100 seeds, of one cluster and of several
+	@exec $(PY) manage.py simulate --seeds 1..100 $(ARGS)
 
-soak: $(DEV) ## The simulation under many seeds and long runs: ARGS="1..5000 --steps 50000"
-	@exec $(PY) scripts/sim.py $(or $(ARGS),1..2000 --steps 20000)
+soak: $(DEV) ## The simulation under many seeds and long runs: ARGS="--seeds 1..5000 --steps 50000"
+	@exec $(PY) manage.py simulate $(or $(ARGS),--seeds 1..2000 --steps 20000)
 
 bench: $(RUN) ## Every load beside the floor, in turn, with its target: ARGS="--quick"
 	@exec $(PY) manage.py bench --against-floor $(ARGS)

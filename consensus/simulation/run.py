@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from consensus.simulation.config import Config, draw_config
+from consensus.simulation.config import Config
 from consensus.simulation.invariants import Violation
 from consensus.simulation.schedule import Fault, to_plain
+from consensus.simulation.several import draw_run
 from consensus.simulation.shrink import shrink
 from consensus.simulation.tight import tightened
 from consensus.simulation.world import World
@@ -62,7 +63,7 @@ def run_seed(seed: int, steps: int = STEPS, schedule: list[Fault] | None = None,
 
     ``small``: when it fails, find a smaller schedule that fails in the same way.
     """
-    config = draw_config(seed, schedule)
+    config = draw_run(seed, schedule)
     begun = time.perf_counter()
     world, violation = play(config, steps)
     seconds = time.perf_counter() - begun
@@ -76,7 +77,7 @@ def run_seed(seed: int, steps: int = STEPS, schedule: list[Fault] | None = None,
 
 
 def _fails_alike(seed: int, steps: int, faults: list[Fault], invariant: str) -> bool:
-    _, violation = play(draw_config(seed, faults), steps)
+    _, violation = play(draw_run(seed, faults), steps)
     return violation is not None and violation.invariant == invariant
 
 
@@ -102,8 +103,8 @@ def coverage(world: World) -> dict[str, Any]:
         "aborted": sum(client.aborted for client in clients),
         "resolved": sum(client.resolved for client in clients),
         "reads": sum(client.reads_done for client in clients),
-        "cross": 0,
-        "migrated": 0,
+        "cross": sum(client.crossed for client in clients),
+        "migrated": world.whole.moved,
         "slots": sum(checker.chosen_to for checker in checkers),
         "elections": sum(checker.elections for checker in checkers),
         "state_transfers": sum(checker.state_transfers for checker in checkers),

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from consensus.simulation.run import play
+from consensus.simulation.several import cross_config
 from tests.replica import test_doubts
 from tests.sim import cross_mutations
-from tests.sim.clusters import cross_config
 from tests.sim.crashing import Crash
 from tests.sim.cross_mutations import FOUND_BY_CRASHES, FOUND_BY_SEEDS
 from tests.sim.mutations import Mutation

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from consensus.simulation.config import Config, draw_config, topology_of
 from consensus.simulation.draws import Draws
-from consensus.simulation.schedule import KINDS, draw
+from consensus.simulation.schedule import KINDS, Fault, draw
 from consensus.topology import Limits
 
-BATCH_BYTES_MIN = 2_048
+FAULTS_UNTIL_US: Final = 20_000_000
+BATCH_BYTES_MIN: Final = 2_048
 """What the topology allows at least: the longest transaction fits."""
 
 
-def cross_config(seed: int) -> Config:
+def draw_run(seed: int, schedule: list[Fault] | None = None) -> Config:
+    """The run of ``seed``: of one cluster or of several. With ``schedule`` under these faults."""
+    if Draws(seed, "several").chance(0.5):
+        return cross_config(seed, schedule)
+    return draw_config(seed, schedule)
+
+
+def cross_config(seed: int, schedule: list[Fault] | None = None) -> Config:
     """Two or three clusters, transactions across them, audit cuts, and faults in each."""
     draws = Draws(seed, "clusters")
     base = draw_config(seed, schedule=[])
@@ -27,16 +37,18 @@ def cross_config(seed: int) -> Config:
     if len(members) == 1:
         kinds = tuple(kind for kind in kinds if kind in ("crash", "pause", "slow_disk", "reset_connections"))
     gap_us = draws.pick((100_000, 400_000))
-    schedule = [
-        fault
-        for cluster in topology.clusters
-        for fault in draw(seed << 8 | cluster.id, cluster.members, kinds, gap_us, 20_000_000)
-    ]
+    if schedule is None:
+        drawn = [
+            fault
+            for cluster in topology.clusters
+            for fault in draw(seed << 8 | cluster.id, cluster.members, kinds, gap_us, FAULTS_UNTIL_US)
+        ]
+        schedule = sorted(drawn, key=lambda fault: fault.at_us)
     habits = msgspec.structs.replace(base.habits, cross=draws.pick((0.3, 0.8)))
     return msgspec.structs.replace(
         base,
         topology=topology,
-        schedule=sorted(schedule, key=lambda fault: fault.at_us),
+        schedule=schedule,
         habits=habits,
         audit_every_us=draws.pick((20_000, 100_000)),
     )
