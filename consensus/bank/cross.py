@@ -147,13 +147,17 @@ class CrossState:
 
     # --- the participant's memory --------------------------------------------------------
 
-    def is_over(self, tx: TxId, at: Slot) -> bool:
-        """Whether the attempt numbered ``at``, or a later one, was decided here, or an earlier one committed.
+    def is_over(self, tx: TxId, coordinator: ClusterId, at: Slot) -> bool:
+        """Whether the attempt that ``coordinator`` numbered ``at``, or a later one of its, was decided here.
 
-        After a commit there is no further attempt, whatever number a deposed leader gave to its copy.
+        After a commit there is no further attempt, whoever coordinates it and whatever number a deposed
+        leader gave to its copy. Numbers of two coordinators say nothing about each other: the payer's account
+        may have moved in between.
         """
         finished = self.finished.get(tx)
-        return finished is not None and (finished.commit or finished.at >= at)
+        if finished is None:
+            return False
+        return finished.commit or (finished.coordinator == coordinator and finished.at >= at)
 
     def remember(self, tx: TxId, finished: FinishedTx) -> None:
         if finished.at < self.finished_below.get(finished.coordinator, 0):
@@ -174,7 +178,7 @@ class CrossState:
             tx = heappop(heap)[1]
             finished = self.finished.get(tx)
             # A later attempt may be remembered by now.
-            if finished is not None and finished.at < at:
+            if finished is not None and finished.coordinator == coordinator and finished.at < at:
                 del self.finished[tx]
                 self.finished_changes.drop(tx)
 

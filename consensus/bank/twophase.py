@@ -219,7 +219,7 @@ class TwoPhase:
                     prepared.at = row.at
                     cross.prepared_changes.update(tx)
                 result.votes.append(yes(prepared))
-            elif row.at >= below and not cross.is_over(tx, row.at):
+            elif row.at >= below and not cross.is_over(tx, entry.coordinator, row.at):
                 self._part_row(slot, index, ballot, entry.coordinator, row, result)
             index += 1
         return result
@@ -273,7 +273,7 @@ class TwoPhase:
                     continue
                 self._settle(prepared, row.commit)
                 result.freed.extend(prepared.legs[::2])
-            if not cross.is_over(tx, at):
+            if not cross.is_over(tx, entry.coordinator, at):
                 cross.remember(tx, FinishedTx(entry.coordinator, at, row.commit))
             result.acks.append(TxRow(row.session, row.number, row.at))
         return result

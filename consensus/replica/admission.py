@@ -148,6 +148,9 @@ class Admission:
             age_us = item.age_us or self.ctx.now_us + self.ctx.wall_offset_us
             cross = CrossItem(item.number, age_us, item.legs, homes, item.conditions)
             accounts = tuple([a for a, home in zip(accounts, homes, strict=False) if home == own])
+            if not state.moves.taken.keys().isdisjoint(accounts):
+                # Its prepare entry would be refused, when others had been asked to prepare already.
+                return Refusal.MIGRATING
             if self.ctx.traces(message.session):
                 self._trace(message.session, item)
         wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)

@@ -343,7 +343,7 @@ class Bank:
             if held.coordinator == coordinator and row.at > held.at:
                 self.held[tx] = held._replace(at=row.at)
             return
-        if row.at < self._below.get(coordinator, 0) or self._is_over(tx, row.at):
+        if row.at < self._below.get(coordinator, 0) or self._is_over(tx, coordinator, row.at):
             return
         legs = dict(zip(row.legs[::2], row.legs[1::2], strict=True))
         if any(account not in self.balances for account in legs) or self.busy(legs):
@@ -399,12 +399,12 @@ class Bank:
             self.whole.settled(self.own, tx, commit)
             if commit:
                 self._commit(held.legs, changed)
-        if not self._is_over(tx, at) and at >= self._below.get(coordinator, 0):
+        if not self._is_over(tx, coordinator, at) and at >= self._below.get(coordinator, 0):
             self._finished[tx] = (coordinator, at, commit)
 
-    def _is_over(self, tx: TxId, at: Slot) -> bool:
+    def _is_over(self, tx: TxId, coordinator: ClusterId, at: Slot) -> bool:
         finished = self._finished.get(tx)
-        return finished is not None and (finished[2] or finished[1] >= at)
+        return finished is not None and (finished[2] or (finished[0] == coordinator and finished[1] >= at))
 
     def _pass_below(self, coordinator: ClusterId, at: Slot) -> None:
         if at > self._below.get(coordinator, 0):

@@ -89,7 +89,7 @@ class Participant:
                     self._queue.add_part(message.coordinator, row, self._ctx.now_us)
             elif (
                 row.at < below
-                or cross.is_over(tx, row.at)
+                or cross.is_over(tx, message.coordinator, row.at)
                 or self._proposed.get(tx, 0) >= row.at
                 or tx in self._waiting.waiting
             ):

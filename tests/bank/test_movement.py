@@ -383,9 +383,25 @@ def test_a_finished_attempt_is_forgotten_by_its_own_number() -> None:
         apply(machine, PartPrepare(1, 0, [PrepareRow(ALICE, 0, at, 5, legs)]))
         apply(machine, PartDecide(1, 0, [DecisionRow(ALICE, 0, at, False)]))
     apply(machine, PartDecide(1, 7, []))
-    assert machine.state.cross.is_over(TxId(ALICE, 0), 9), "the later attempt is not passed yet"
+    assert machine.state.cross.is_over(TxId(ALICE, 0), 1, 9), "the later attempt is not passed yet"
     apply(machine, PartDecide(1, 10, []))
     assert not machine.state.cross.finished
+
+
+def test_numbers_of_two_coordinators_are_not_compared() -> None:
+    """Cluster 1 gave up attempt 120; the payer moved to cluster 2, whose log is shorter."""
+    machine = machine_of(3)
+    row = PrepareRow(ALICE, 0, 120, 5, (21, 10))
+    apply(machine, PartPrepare(1, 0, [row]))
+    apply(machine, PartDecide(1, 0, [DecisionRow(ALICE, 0, 120, False)]))
+    later = PrepareRow(ALICE, 0, 15, 5, (21, 10))
+    (yes,) = apply(machine, PartPrepare(2, 0, [later]))
+    assert isinstance(yes, PartPrepared) and yes.votes[0].status == Status.COMMITTED
+    apply(machine, PartDecide(2, 0, [DecisionRow(ALICE, 0, 15, True)]))
+    apply(machine, PartDecide(1, 500, []))
+    assert apply(machine, PartPrepare(1, 0, [row])) == [PartPrepared(1, [], [])]
+    assert machine.state.cross.is_over(TxId(ALICE, 0), 2, 15), "what cluster 1 is done with is not this"
+    assert machine.state.accounts[21].balance == BALANCE + 10
 
 
 # --- money ---------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def first_leader_only(patch: Patch) -> None:
 
 def late_prepares_run_again(patch: Patch) -> None:
     """35: a participant does not remember what is decided."""
-    patch.setattr(CrossState, "is_over", lambda self, tx, at: False)
+    patch.setattr(CrossState, "is_over", lambda self, tx, coordinator, at: False)
 
 
 def ended_means_committed_again(patch: Patch) -> None:

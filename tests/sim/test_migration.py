@@ -19,6 +19,7 @@ from consensus.messages.migration import (
     MoveReserve,
     MoveRollback,
 )
+from consensus.messages.txn import TxPrepare
 from consensus.simulation.config import topology_of
 from consensus.simulation.stage import Flight, Stage
 from consensus.topology import Limits
@@ -146,6 +147,27 @@ def test_taken_accounts_refuse_transactions_until_the_batch_is_over() -> None:
     assert teller.done[number] == 0, "rolled back after 300 ms without a flip"
     at_rest(stage)
     assert owners(stage, 1) == [1]
+
+
+def test_nobody_is_asked_to_prepare_for_a_payer_that_is_taken() -> None:
+    stage = stage_of()
+    stage.cut(SOURCE, DESTINATION)
+    move(stage, 1)
+    stage.quiet()
+    asked: list[Flight] = []
+
+    def note(flight: Flight) -> bool:
+        if isinstance(flight.message, TxPrepare):
+            asked.append(flight)
+        return True
+
+    stage.intercept = note
+    teller = Teller(stage, connection=SOURCE)
+    number = teller.send(SOURCE, 1, 21, 1)
+    stage.quiet()
+    assert [(r.numbers, r.reason) for r in stage.refusals(SOURCE)] == [([number], Refusal.MIGRATING)]
+    assert not asked
+    at_rest(stage)
 
 
 def test_outcomes_go_ahead_in_chunks() -> None:
