@@ -45,7 +45,7 @@ class Timings(msgspec.Struct, frozen=True):
     election_min_ms: float = 100
     election_max_ms: float = 200
     resend_ms: float = 50
-    batch_delay_ms: float = 2
+    batch_delay_ms: float = 5
     """A further slot goes out while one is in flight only when its batch is full or has waited this long."""
     commit_delay_ms: float = 5
     """How long a leader with nothing to propose waits before it tells followers what is chosen."""

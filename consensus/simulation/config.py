@@ -19,6 +19,7 @@ from consensus.topology import Cluster, Limits, Node, Timings, Topology
 
 FAULTS_UNTIL_US: Final = 120_000_000
 """Faults are drawn for so much virtual time; a run ends by its count of steps long before."""
+BATCH_DELAYS_MS: Final = (0.0, 2.0, 2.0, 5.0)
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ def topology_of(
     limits: Limits | None = None,
     clusters: int = 1,
     lease: bool = False,
+    batch_delay_ms: float = Timings().batch_delay_ms,
 ) -> Topology:
     """Clusters of ``nodes`` replicas each with ``accounts`` accounts each; nothing listens anywhere."""
     made: list[Cluster] = []
@@ -63,7 +65,11 @@ def topology_of(
         members = tuple(Node(c * nodes + i, "simulated", i) for i in range(1, nodes + 1))
         made.append(Cluster(c + 1, members, c * accounts + 1, (c + 1) * accounts))
     wide = nodes > 3
-    timings = Timings(election_min_ms=200, election_max_ms=400) if wide else Timings()
+    timings = Timings(
+        election_min_ms=200 if wide else Timings().election_min_ms,
+        election_max_ms=400 if wide else Timings().election_max_ms,
+        batch_delay_ms=batch_delay_ms,
+    )
     return Topology(tuple(made), balance, timings, limits or Limits(), lease)
 
 
@@ -74,7 +80,8 @@ def draw_config(seed: int, schedule: list[Fault] | None = None) -> Config:
     accounts, balance = draws.pick((12, 40, 130)), draws.pick((5, 60, 1_000))
     limits = _limits(draws)
     lease = Draws(seed, "lease").chance(0.4)
-    topology = topology_of(nodes, accounts, balance, limits, lease=lease)
+    delay_ms = Draws(seed, "batch delay").pick(BATCH_DELAYS_MS)
+    topology = topology_of(nodes, accounts, balance, limits, lease=lease, batch_delay_ms=delay_ms)
     profile = _profile(draws)
     tight = draw_tight(draws)
     habits = _habits(draws, many_sessions=SESSION_NAMES[0] in tight)
