@@ -1,8 +1,8 @@
 """What a transfer costs in processor time: every replica of a bank in one process, without sockets and disk.
 
 Time is virtual and moves in rounds, in which every queue is emptied once: the same work is done on every
-machine and in every run, and two versions of the code can be compared on a busy one. What is left out (threads,
-sockets, the kernel, waiting) is what :mod:`consensus.workload.floor` consists of.
+machine and in every run, and two versions of the code can be compared on a busy one. What is left out
+(threads, sockets, the kernel, waiting) is what :mod:`consensus.workload.floor` consists of.
 """
 
 from __future__ import annotations
