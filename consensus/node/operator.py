@@ -17,6 +17,7 @@ from consensus.bank import audit
 from consensus.effects import Move
 from consensus.messages.control import Command, CommandReply
 from consensus.net.wire import Wire
+from consensus.node.access import ROWS_MAX, Access
 from consensus.node.faults import LinkFault
 from consensus.replica import inspect, inspect_moves
 from consensus.replica.door import Replica
@@ -62,6 +63,9 @@ class Steered(Protocol):
     def counters(self, reset: bool) -> dict[str, float]: ...
 
     def latency(self) -> dict[str, Any]: ...
+
+    @property
+    def access(self) -> Access: ...
 
 
 class _Args(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,6 +134,13 @@ class _Map(_Args):
     limit: Annotated[int, msgspec.Meta(ge=1, le=inspect_moves.MAP_MAX)] = inspect_moves.MAP_MAX
 
 
+class _Access(_Args):
+    pairs: Count = 0
+    sets: Count = 0
+    reads: Count = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = ROWS_MAX
+
+
 class Operators:
     """Carries commands out and answers them on the wire they came on."""
 
@@ -161,6 +172,10 @@ class Operators:
             "map": (
                 _Map,
                 lambda args, wire: inspect_moves.shard_map(node.replica, args.after, args.limit),
+            ),
+            "access": (
+                _Access,
+                lambda args, wire: node.access.document(args.pairs, args.sets, args.reads, args.limit),
             ),
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
@@ -196,7 +211,7 @@ class Operators:
         """The body, with fewer rows than asked for where that many do not fit a frame."""
         body = carry_out(args, wire)
         while (
-            isinstance(args, _Log | _Accounts | _CutAccounts)
+            isinstance(args, _Log | _Accounts | _CutAccounts | _Access)
             and args.limit > 1
             and _size(body) > REPLY_BYTES_MAX
         ):

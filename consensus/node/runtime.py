@@ -18,12 +18,13 @@ from typing import Any, Final
 
 from consensus.codec import encode
 from consensus.effects import Cut, Disconnected, Event, Freeze, Move, Receive, ReplyTo, Requests, Thaw, Wake
-from consensus.messages.client import Replies, Submit
+from consensus.messages.client import Read, Replies, Submit
 from consensus.net.control import Control
 from consensus.net.peers import Peers
 from consensus.net.redial import Target
 from consensus.net.server import Server
 from consensus.net.wire import ALIVE_CHECK_S, Wire
+from consensus.node.access import Access
 from consensus.node.engine import STOP_TIMEOUT_S, Engine, describe, wall_offset_us
 from consensus.node.faults import Faults, LinkFault
 from consensus.node.latency import Latencies
@@ -82,6 +83,7 @@ class Node:
         self._folder = folder
         self._counts: Counter[str] = Counter()
         self._latencies = Latencies()
+        self.access = Access()
         self._dirty: list[Wire] = []
         self._turn_due = False
         limits = topology.limits
@@ -278,9 +280,14 @@ class Node:
             self._server.tell_incarnation(connection)
             return
         now_us = time.monotonic_ns() // 1_000
+        leads = self.replica.leads
         for message in messages:
             if type(message) is Submit:
                 self._latencies.submitted(connection, message, now_us)
+                if leads:
+                    self.access.submitted(message.items, now_us)
+            elif type(message) is Read:
+                self.access.read(message.items, now_us)
         self._engine.step(Requests(connection, messages))
 
     def client_lost(self, connection: int) -> None:
@@ -390,6 +397,7 @@ class Node:
         except StorageError as error:
             self.disk_failed(error)
             return
+        self.access = Access()
         self._latencies = Latencies()
         self._peers.stamp(incarnation)
         self._server.stamp(incarnation)

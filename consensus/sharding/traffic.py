@@ -1,0 +1,183 @@
+"""Traffic of a whole bank, gathered from its nodes: what a window is made of.
+
+Nodes hand out what came since a position (``node.access``), so asking often costs little. Old traffic
+fades: an entry of age ``a`` takes part in a window with probability ``2 ** (-a / half_life)``, which keeps
+weights integers and each transaction whole, as the held-out split needs it. What a node forgot before it
+was asked is counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from consensus.sharding.compiled import Ids, Ints
+from consensus.sharding.window import Window, window
+from consensus.types import NodeId
+
+KEPT: Final = 2_000_000
+"""Transactions, and as many reads, that are remembered of all nodes together."""
+SEEN_BITS: Final = 32
+
+Times = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Source:
+    """How far a node has been read, and since when it has been counting."""
+
+    started_ms: int
+    pairs: int = 0
+    sets: int = 0
+    reads: int = 0
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Entries of one answer. ``start`` as in a window; ``at_ms``: shape (t,)."""
+
+    at_ms: Times
+    start: Ints
+    accounts: Ids
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Of a bank with accounts 1 … ``accounts``.
+
+    Attributes:
+        missed: entries that nodes had forgotten when they were asked.
+    """
+
+    accounts: int
+    missed: int = 0
+    _sources: dict[NodeId, _Source] = field(default_factory=dict)
+    _chunks: deque[_Chunk] = field(default_factory=deque)
+    _reads: deque[_Chunk] = field(default_factory=deque)
+
+    def cursors(self, node: NodeId) -> dict[str, int]:
+        """What to ask ``node`` for next: arguments of its ``access`` command."""
+        source = self._sources.get(node)
+        return {} if source is None else {"pairs": source.pairs, "sets": source.sets, "reads": source.reads}
+
+    def add(self, node: NodeId, answer: dict[str, Any]) -> bool:
+        """Take up an answer. Returns whether there is more to ask for.
+
+        One that comes from an earlier or later process than the positions asked for is dropped; ask again.
+        """
+        source = self._sources.get(node)
+        if source is None or source.started_ms != answer["started_ms"]:
+            fresh = self._sources[node] = _Source(answer["started_ms"])
+            if source is not None:
+                return True
+            source = fresh
+        pairs, sets, reads = answer["pairs"], answer["sets"], answer["reads"]
+        self.missed += (
+            pairs["first"] - source.pairs + sets["first"] - source.sets + reads["first"] - source.reads
+        )
+        marks = answer["marks"]
+        both = np.frombuffer(pairs["data"], dtype="<u8")
+        ends = np.column_stack((both >> SEEN_BITS, both & ((1 << SEEN_BITS) - 1))).reshape(-1)
+        at_ms = _times(marks, 1, pairs["first"], len(both), answer["now_ms"])
+        self._keep(self._chunks, at_ms, np.arange(len(both) + 1) * 2, ends)
+        rows = sets["rows"]
+        lengths = np.array([0, *map(len, rows)], dtype=np.int64)
+        flat = np.array([account for row in rows for account in row], dtype=np.int64)
+        at_ms = _times(marks, 2, sets["first"], len(rows), answer["now_ms"])
+        self._keep(self._chunks, at_ms, np.cumsum(lengths), flat)
+        ids = np.frombuffer(reads["data"], dtype="<u4")
+        at_ms = _times(marks, 3, reads["first"], len(ids), answer["now_ms"])
+        self._keep(self._reads, at_ms, np.arange(len(ids) + 1), ids)
+        source.pairs, source.sets, source.reads = pairs["next"], sets["next"], reads["next"]
+        return any(kind["next"] < kind["total"] for kind in (pairs, sets, reads))
+
+    def window(self, now_ms: float, half_life_s: float, seed: int = 0) -> Window:
+        """The window at ``now_ms``; account ``a`` is vertex ``a - 1``."""
+        rng = np.random.default_rng(seed)
+        starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
+        accounts: list[Ids] = []
+        total = 0
+        for chunk in self._chunks:
+            kept = _fading(rng, chunk.at_ms, now_ms, half_life_s)
+            lengths = np.diff(chunk.start)
+            starts.append(total + np.cumsum(lengths[kept]))
+            accounts.append(chunk.accounts[np.repeat(kept, lengths)])
+            total += int(lengths[kept].sum())
+        reads = np.zeros(self.accounts, dtype=np.int64)
+        for chunk in self._reads:
+            kept = _fading(rng, chunk.at_ms, now_ms, half_life_s)
+            reads += np.bincount(chunk.accounts[kept], minlength=self.accounts)
+        flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
+        return window(self.accounts, np.concatenate(starts), flat, reads=reads)
+
+    def recent(self, now_ms: float, span_s: float, until_s: float = 0.0) -> Ints:
+        """Shape (accounts,): how often each was used or read between ``span_s`` and ``until_s`` ago."""
+        found = np.zeros(self.accounts, dtype=np.int64)
+        since, until = now_ms - 1_000 * span_s, now_ms - 1_000 * until_s
+        for chunk in (*self._chunks, *self._reads):
+            kept = (chunk.at_ms >= since) & (chunk.at_ms < until)
+            if kept.any():
+                chosen = chunk.accounts[np.repeat(kept, np.diff(chunk.start))]
+                found += np.bincount(chosen, minlength=self.accounts)
+        return found
+
+    def since(self, now_ms: float, span_s: float) -> Window:
+        """Exactly the transactions of the last ``span_s`` seconds, without reads."""
+        starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
+        accounts: list[Ids] = []
+        total = 0
+        for chunk in self._chunks:
+            kept = chunk.at_ms >= now_ms - 1_000 * span_s
+            if kept.any():
+                lengths = np.diff(chunk.start)
+                starts.append(total + np.cumsum(lengths[kept]))
+                accounts.append(chunk.accounts[np.repeat(kept, lengths)])
+                total += int(lengths[kept].sum())
+        flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
+        return window(self.accounts, np.concatenate(starts), flat)
+
+    def clear(self) -> None:
+        """Forget what was gathered, but not how far nodes were read."""
+        self._chunks.clear()
+        self._reads.clear()
+
+    def _keep(self, chunks: deque[_Chunk], at_ms: Times, start: Ints, ids: Iterable[int]) -> None:
+        """Keep entries whose accounts exist; forget the oldest above :data:`KEPT`."""
+        accounts = np.asarray(ids, dtype=np.int64)
+        if not len(at_ms):
+            return
+        wrong = (accounts < 1) | (accounts > self.accounts)
+        if wrong.any():
+            lengths = np.diff(start)
+            bad = np.add.reduceat(wrong, start[:-1]) > 0
+            accounts = accounts[np.repeat(~bad, lengths)]
+            start = np.concatenate(([0], np.cumsum(lengths[~bad])))
+            at_ms = at_ms[~bad]
+        chunks.append(_Chunk(at_ms, start.astype(np.int64), (accounts - 1).astype(np.int32)))
+        held = sum(len(chunk.at_ms) for chunk in chunks)
+        while held > KEPT:
+            held -= len(chunks.popleft().at_ms)
+
+
+def _times(marks: list[list[int]], column: int, first: int, count: int, now_ms: int) -> Times:
+    """When each of ``count`` entries from position ``first`` came: a mark tells what was next at its time."""
+    if not count:
+        return np.zeros(0)
+    if not marks:
+        return np.full(count, float(now_ms))
+    positions = np.array([mark[column] for mark in marks])
+    found = np.searchsorted(positions, np.arange(first, first + count), side="right") - 1
+    times = np.array([float(mark[0]) for mark in marks])
+    return times[np.maximum(found, 0)]
+
+
+def _fading(
+    rng: np.random.Generator, at_ms: Times, now_ms: float, half_life_s: float
+) -> npt.NDArray[np.bool_]:
+    ages_s = np.maximum(now_ms - at_ms, 0.0) / 1_000
+    return rng.random(len(at_ms)) < np.exp2(-ages_s / half_life_s)
