@@ -16,8 +16,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from consensus.sharding.compiled import Ids, Ints
-from consensus.sharding.window import Window, window
 from consensus.types import NodeId
 
 KEPT: Final = 2_000_000
@@ -25,6 +23,39 @@ KEPT: Final = 2_000_000
 SEEN_BITS: Final = 32
 
 Times = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Traffic as plain arrays, those of a :class:`~consensus.sharding.window.Window` where all weigh 1.
+
+    Whoever gathers traffic need not have the compiled partitioner in memory.
+    """
+
+    vertices: int
+    start: Ints
+    accounts: Ids
+    reads: Ints
+
+    @property
+    def count(self) -> int:
+        return len(self.start) - 1
+
+    def cross_shard_pct(self, part: Ids) -> float:
+        """Percent of the transactions that touch more than one block of ``part``, shape (vertices,)."""
+        if not self.count:
+            return 0.0
+        blocks = part[self.accounts]
+        first = self.start[:-1]
+        across = np.minimum.reduceat(blocks, first) != np.maximum.reduceat(blocks, first)
+        return float(100.0 * across.mean())
+
+    def load(self, part: Ids, k: int) -> Ints:
+        """Shape (k,): accesses of each block."""
+        own = np.bincount(part[self.accounts], minlength=k)
+        return own + np.bincount(part, weights=self.reads, minlength=k).astype(np.int64)
 
 
 @dataclass(slots=True)
@@ -96,8 +127,8 @@ class Traffic:
         source.pairs, source.sets, source.reads = pairs["next"], sets["next"], reads["next"]
         return any(kind["next"] < kind["total"] for kind in (pairs, sets, reads))
 
-    def window(self, now_ms: float, half_life_s: float, seed: int = 0) -> Window:
-        """The window at ``now_ms``; account ``a`` is vertex ``a - 1``."""
+    def window(self, now_ms: float, half_life_s: float, seed: int = 0) -> Sample:
+        """The traffic at ``now_ms``; account ``a`` is vertex ``a - 1``."""
         rng = np.random.default_rng(seed)
         starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
         accounts: list[Ids] = []
@@ -113,7 +144,7 @@ class Traffic:
             kept = _fading(rng, chunk.at_ms, now_ms, half_life_s)
             reads += np.bincount(chunk.accounts[kept], minlength=self.accounts)
         flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
-        return window(self.accounts, np.concatenate(starts), flat, reads=reads)
+        return Sample(self.accounts, np.concatenate(starts), flat, reads)
 
     def recent(self, now_ms: float, span_s: float, until_s: float = 0.0) -> Ints:
         """Shape (accounts,): how often each was used or read between ``span_s`` and ``until_s`` ago."""
@@ -126,7 +157,7 @@ class Traffic:
                 found += np.bincount(chosen, minlength=self.accounts)
         return found
 
-    def since(self, now_ms: float, span_s: float) -> Window:
+    def since(self, now_ms: float, span_s: float) -> Sample:
         """Exactly the transactions of the last ``span_s`` seconds, without reads."""
         starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
         accounts: list[Ids] = []
@@ -139,7 +170,7 @@ class Traffic:
                 accounts.append(chunk.accounts[np.repeat(kept, lengths)])
                 total += int(lengths[kept].sum())
         flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
-        return window(self.accounts, np.concatenate(starts), flat)
+        return Sample(self.accounts, np.concatenate(starts), flat, np.zeros(self.accounts, dtype=np.int64))
 
     def clear(self) -> None:
         """Forget what was gathered, but not how far nodes were read."""

@@ -95,3 +95,14 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         access.submitted([transfer(i, 1 + round_ % 9, 2) for i in range(10)], 1)
         gather(traffic, 1, access)
     assert traffic.since(access.started_ms, 1e6).count <= 50
+
+
+def test_shares_and_loads_of_a_sample() -> None:
+    traffic, access = Traffic(4), Access()
+    access.submitted([transfer(0, 1, 2), transfer(1, 1, 3), Item(2, (1, -2, 2, 1, 4, 1))], 1)
+    access.read([ReadItem(1, (4,))], 1)
+    gather(traffic, 1, access)
+    seen = traffic.window(access.started_ms, 1e9)
+    part = np.array([0, 0, 1, 1], dtype=np.int32)
+    assert seen.cross_shard_pct(part) == pytest.approx(200 / 3)
+    assert list(seen.load(part, 2)) == [5, 3]
