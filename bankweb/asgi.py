@@ -30,6 +30,8 @@ from bankweb.ledger import doubts, gateway, steps
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
 from bankweb.orchestration.consumers import WorkerConsumer
+from bankweb.redistribution.service import redistributions
+from bankweb.redistribution.trigger import trigger
 from bankweb.rest.parsers import too_large
 from bankweb.rest.problems import to_response
 from bankweb.testsets import runs
@@ -108,6 +110,8 @@ class Nowhere(AsyncWebsocketConsumer):
 
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
+    await trigger().close()
+    await redistributions().close()
     await runs.close()
     await doubts.close()
     await steps.close()
@@ -131,6 +135,7 @@ def _close_with_daphne() -> None:
 sys.setswitchinterval(0.001)
 live()
 steps.steps()
+redistributions().start()
 _close_with_daphne()
 
 application = ProtocolTypeRouter(

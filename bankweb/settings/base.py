@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "bankweb.ledger",
     "bankweb.benchmarks",
     "bankweb.testsets",
+    "bankweb.redistribution",
     "bankweb.observatory",
 ]
 

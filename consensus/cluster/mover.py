@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,8 +28,11 @@ ACCOUNTS_MAX: Final = 64
 START_SIZE: Final = 16
 TOGETHER: Final = 4
 """Parts under way at once: as many pairs of clusters as three clusters have, and some."""
-ATTEMPTS_MAX: Final = 50
+ATTEMPTS_MAX: Final = 60
 """Parts that may name an account in vain, before it is given up."""
+AGAIN_S: Final = 0.02
+AGAIN_MAX_S: Final = 1.0
+"""How long an account that was locked is left alone: longer each time."""
 POLL_S: Final = 0.008
 LOST_S: Final = 0.05
 """Between two looks for a leader."""
@@ -142,6 +146,8 @@ class Mover:
         done = self.moved | resumed
         self._waiting = deque([step for step in steps if step.account not in done])
         self._attempts: dict[AccountId, int] = {}
+        self._later: list[tuple[float, Step]] = []
+        """Steps to be tried again, and from when on; a heap."""
         self._go = asyncio.Event()
         self._go.set()
         self._rate: deque[tuple[float, int]] = deque(maxlen=1_000)
@@ -183,10 +189,12 @@ class Mover:
         resumed, self._open = self._open, []
         if resumed:
             await self._all(resumed)
-        while self._waiting:
+        while self._waiting or self._later:
             await self._go.wait()
             if self.state == ABORTED:
                 return ABORTED
+            while self._later and self._later[0][0] <= time.monotonic():
+                self._waiting.append(heappop(self._later)[1])
             self._throttle.look()
             await self._all(self._parts())
             await asyncio.sleep(self._throttle.pause_s)
@@ -263,7 +271,8 @@ class Mover:
     def _again(self, step: Step, phase: str) -> None:
         tried = self._attempts[step.account] = self._attempts.get(step.account, 0) + 1
         if tried < ATTEMPTS_MAX:
-            self._waiting.append(step)
+            pause_s = min(AGAIN_MAX_S, AGAIN_S * 2 ** min(tried, 10))
+            heappush(self._later, (time.monotonic() + pause_s, step))
         else:
             why = "locked or not there" if phase != "rolled_back" else "its batches were rolled back"
             self.given_up[step.account] = f"{why}, {tried} times"

@@ -7,6 +7,7 @@ partitioner's events as they happen, ``{"event": {…}}``, and last ``{"plan": {
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +23,8 @@ from consensus.sharding.window import Window, window
 
 MOVES_TOLD_MAX: Final = 20_000
 """Moves of the partitioner's search that are told; further ones are only counted."""
+NICE: Final = 5
+"""The bank goes first: it serves while a plan is computed."""
 VERTICES_SHOWN: Final = 1_000
 NETS_SHOWN: Final = 1_500
 
@@ -149,6 +152,7 @@ def _inside(start: Ints, ends: Ints) -> Any:
 
 
 def main() -> int:
+    os.nice(NICE)
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
     out = sys.stdout.buffer
 

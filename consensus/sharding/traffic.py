@@ -157,6 +157,19 @@ class Traffic:
                 found += np.bincount(chosen, minlength=self.accounts)
         return found
 
+    def history(self, now_ms: float, bucket_s: float, buckets: int, bins: int) -> Ints:
+        """Shape (buckets, bins): uses and reads by age, newest first, and by place of the account."""
+        found = np.zeros(buckets * bins, dtype=np.int64)
+        for chunk in (*self._chunks, *self._reads):
+            ages = np.floor_divide(now_ms - chunk.at_ms, 1_000 * bucket_s).astype(np.int64)
+            kept = (ages >= 0) & (ages < buckets)
+            if kept.any():
+                lengths = np.diff(chunk.start)
+                rows = np.repeat(ages[kept], lengths[kept])
+                chosen = chunk.accounts[np.repeat(kept, lengths)].astype(np.int64)
+                found += np.bincount(rows * bins + chosen * bins // self.accounts, minlength=buckets * bins)
+        return found.reshape(buckets, bins)
+
     def since(self, now_ms: float, span_s: float) -> Sample:
         """Exactly the transactions of the last ``span_s`` seconds, without reads."""
         starts: list[Ints] = [np.zeros(1, dtype=np.int64)]

@@ -106,3 +106,11 @@ def test_shares_and_loads_of_a_sample() -> None:
     part = np.array([0, 0, 1, 1], dtype=np.int32)
     assert seen.cross_shard_pct(part) == pytest.approx(200 / 3)
     assert list(seen.load(part, 2)) == [5, 3]
+
+
+def test_history_by_age_and_place() -> None:
+    traffic, access = Traffic(4), Access()
+    access.submitted([transfer(0, 1, 2), transfer(1, 1, 4)], 1)
+    gather(traffic, 1, access)
+    rows = traffic.history(access.started_ms + 3_000, bucket_s=2.0, buckets=3, bins=2)
+    assert rows.tolist() == [[0, 0], [3, 1], [0, 0]]

@@ -1,0 +1,1 @@
+"""Redistribution: what the traffic says about the placement of accounts, plans, and carrying them out."""

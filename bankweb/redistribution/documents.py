@@ -1,0 +1,97 @@
+"""Redistributions as REST and pages show them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from bankweb.redistribution import records
+from bankweb.redistribution.models import Redistribution
+from bankweb.redistribution.service import redistributions
+from bankweb.redistribution.traffic import RECENT_S, gatherer, now_ms
+
+CELLS_MAX: Final = 20_000
+
+
+def summary(row: Redistribution) -> dict[str, Any]:
+    """One of a list: everything but moves and levels."""
+    carrying = redistributions().carrying
+    live = carrying is not None and carrying.row.key == row.key
+    mover = carrying.mover if carrying is not None and live else None
+    return {
+        "id": row.key,
+        "plan": row.digest,
+        "status": row.status,
+        "reason": row.reason or None,
+        "origin": row.origin,
+        "undoes": row.undoes or None,
+        "actor": row.actor,
+        "created": row.created.isoformat(),
+        "started": row.started.isoformat() if row.started else None,
+        "ended": row.ended.isoformat() if row.ended else None,
+        "options": row.options,
+        "progress": {
+            "moved": len(mover.moved) if mover is not None else row.moved,
+            "total": row.total,
+            "eta_s": mover.eta_s if mover is not None else None,
+        },
+        "before": row.before,
+        "predicted": row.predicted,
+        "observed": row.observed,
+    }
+
+
+def detail(row: Redistribution) -> dict[str, Any]:
+    """One alone, with the contract's ``moves``, its budget–benefit table and its course."""
+    plan = records.unpacked(row.plan)
+    return {
+        **summary(row),
+        "moves": [move[:3] for move in plan["moves"]] if plan else [],
+        "table": plan["table"] if plan else [],
+        "series": row.series,
+    }
+
+
+def moves(row: Redistribution) -> list[dict[str, Any]]:
+    """Each move in order and why: partners at both ends, weight saved, load that goes with it."""
+    plan = records.unpacked(row.plan)
+    names = ("account", "from", "to", "saved", "partners_here", "partners_there", "load")
+    return [dict(zip(names, move, strict=True)) for move in plan["moves"]] if plan else []
+
+
+def shard_map(cells: int) -> dict[str, Any]:
+    """The document of ``shard-map/``: owners as ranges, and per cell what a map shows."""
+    here = gatherer()
+    placement = here.placement
+    blocks = placement.blocks
+    recent = here.traffic.recent(now_ms(), RECENT_S)
+    per_cell = max(1, -(-placement.accounts // cells))
+    edges = np.arange(0, placement.accounts, per_cell)
+    heat = np.add.reduceat(recent, edges)
+    moving = redistributions().moving()
+    sizes = np.bincount(blocks, minlength=len(placement.clusters))
+    return {
+        "epoch": max(placement.epochs.values(), default=0),
+        "moved": len(placement.epochs),
+        "accounts": placement.accounts,
+        "clusters": [
+            {"id": cluster, "accounts": int(sizes[block])} for block, cluster in enumerate(placement.clusters)
+        ],
+        "ranges": _ranges(blocks, placement.clusters),
+        "per_cell": per_cell,
+        "cells": [placement.clusters[block] for block in blocks[edges].tolist()],
+        "heat": heat.tolist(),
+        "recent_s": RECENT_S,
+        "moving": [{"account": a, "from": source, "to": target} for a, source, target in moving],
+    }
+
+
+def _ranges(blocks: Any, clusters: list[int]) -> list[list[int]]:
+    """Rows of first account, last account, cluster."""
+    ends = np.flatnonzero(np.diff(blocks)) + 1
+    starts = [0, *ends.tolist()]
+    lasts = [*ends.tolist(), len(blocks)]
+    return [
+        [start + 1, last, clusters[int(blocks[start])]] for start, last in zip(starts, lasts, strict=True)
+    ]

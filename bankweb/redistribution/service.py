@@ -1,0 +1,380 @@
+"""Redistributions of the bank on show: planned, carried out, paused, taken back; one at a time.
+
+Whatever a person or the trigger decides is in the database before it is begun, so a site that starts again
+goes on where the one before it stopped: running ones run on, paused ones stay paused, a plan that was
+being made is void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from functools import cache
+from typing import Any, Final
+
+from bankweb.identity import audit
+from bankweb.orchestration.bank import topology
+from bankweb.orchestration.hub import hub
+from bankweb.redistribution import planning, records
+from bankweb.redistribution.latency import watch
+from bankweb.redistribution.models import Redistribution
+from bankweb.redistribution.records import (
+    ABORTED,
+    DONE,
+    FAILED,
+    PAUSED,
+    PLANNED,
+    PLANNING,
+    REFUSED,
+    RUNNING,
+)
+from bankweb.redistribution.traffic import HALF_LIFE_S, gatherer, now_ms
+from bankweb.rest.problems import Problem
+from consensus.cluster.mover import Mover, Part, Step
+
+_log = logging.getLogger(__name__)
+
+SAMPLE_S: Final = 1.0
+SERIES_MAX: Final = 600
+VERIFY_S: Final = 5.0
+"""After the last move: how long the new placement is watched before its figures are taken."""
+BEFORE_S: Final = 10.0
+ASK_DEADLINE_S: Final = 1.0
+OPTIONS: Final = ("max_moves", "price", "epsilon", "load_epsilon", "seed")
+
+
+class Carrying:
+    """One that runs now."""
+
+    def __init__(self, row: Redistribution, mover: Mover) -> None:
+        self.row = row
+        self.mover = mover
+        self.began = time.monotonic()
+        self.phase = "migrate"
+        self.moving: dict[int, Part] = {}
+        self.task: asyncio.Task[None] | None = None
+
+
+class Redistributions:
+    """Of this process."""
+
+    def __init__(self) -> None:
+        self.carrying: Carrying | None = None
+        self.planning: Redistribution | None = None
+        self.planned_events: list[dict[str, Any]] = []
+        """Of the plan that is being made, as they come."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- planning ----------------------------------------------------------------------
+
+    async def plan(
+        self, options: dict[str, Any], actor: str, origin: str = "hand", locked: set[int] | None = None
+    ) -> Redistribution:
+        """Make a plan and wait for it. ``locked``: accounts that stay.
+
+        Raises:
+            Problem: one is being made or carried out (409), or making it failed (503).
+        """
+        row = await self.begin_plan(options, actor, origin)
+        await self._make(row, locked or set())
+        return row
+
+    async def begin_plan(self, options: dict[str, Any], actor: str, origin: str = "hand") -> Redistribution:
+        """A row with status ``planning``, to be shown while :meth:`plan_on` makes the plan."""
+        self._free()
+        row = Redistribution(
+            key=secrets.token_hex(16),
+            status=PLANNING,
+            origin=origin,
+            actor=actor,
+            created=records.now(),
+            options=options,
+        )
+        self.planning = row
+        self.planned_events = []
+        try:
+            await records.add(row)
+        except BaseException:
+            self.planning = None
+            raise
+        return row
+
+    def plan_on(self, row: Redistribution) -> None:
+        """Make the plan of ``row`` in the background."""
+        self._start(self._quietly(row))
+
+    async def _quietly(self, row: Redistribution) -> None:
+        try:
+            await self._make(row, set())
+        except Problem as problem:
+            _log.warning("plan %s: %s", row.key, problem.detail)
+
+    async def _make(self, row: Redistribution, locked: set[int]) -> None:
+        here = gatherer()
+        try:
+            await here.gather(fresh_s=0.0)
+            sample = here.traffic.window(now_ms(), HALF_LIFE_S, int(row.options.get("seed", 0)))
+            options = {name: row.options[name] for name in OPTIONS if name in row.options}
+            options["locked"] = sorted(account - 1 for account in locked)
+            blocks = here.placement.blocks.copy()
+            made, events = await planning.make_plan(
+                sample, blocks, len(here.placement.clusters), options, self.planned_events.append
+            )
+        except Problem as problem:
+            await records.change(row, status=FAILED, reason=problem.detail, ended=records.now())
+            raise
+        except Exception:
+            await records.change(row, status=FAILED, reason="the site's log says how", ended=records.now())
+            raise
+        finally:
+            self.planning = None
+        clusters = here.placement.clusters
+        for move in made["moves"]:
+            move[0], move[1], move[2] = move[0] + 1, clusters[move[1]], clusters[move[2]]
+        for vertex in made["snapshot"]["vertices"]:
+            vertex[0], vertex[1] = vertex[0] + 1, clusters[vertex[1]]
+        refused = made["status"] == "refused"
+        await records.change(
+            row,
+            status=REFUSED if refused else PLANNED,
+            reason=made["reason"],
+            digest=made["id"],
+            total=len(made["moves"]),
+            before=made["before"],
+            predicted=made["predicted"],
+            plan=records.packed(made),
+            events=records.packed(events),
+            ended=records.now() if refused else None,
+        )
+
+    # --- carrying out ------------------------------------------------------------------
+
+    async def apply(self, row: Redistribution, actor: str) -> None:
+        """Carry a plan out, as it was shown.
+
+        Raises:
+            Problem: it is not one that can be (409), or another is under way (409).
+        """
+        self._free()
+        if row.status != PLANNED:
+            raise Problem(
+                "conflict", f"this redistribution is {row.status}; only a planned one can be applied"
+            )
+        await audit.record(actor, "redistribution-apply", {"id": row.key, "moves": row.total}, "begun")
+        await records.change(row, status=RUNNING, started=records.now())
+        self._carry(row, [])
+
+    async def rollback(self, row: Redistribution, actor: str) -> Redistribution:
+        """Bring back what ``row`` has moved, latest first, as a redistribution of its own.
+
+        Raises:
+            Problem: it runs, or has moved nothing (409), or another is under way (409).
+        """
+        self._free()
+        if row.status not in (DONE, ABORTED, FAILED) or not row.moved:
+            raise Problem("conflict", "only what has moved accounts and is over can be taken back")
+        parts = await records.parts_of(row)
+        back = [
+            [account, part.target, part.source, 0, 0, 0, 0]
+            for part in reversed(parts)
+            for account in reversed(part.moved)
+        ]
+        undoing = Redistribution(
+            key=secrets.token_hex(16),
+            status=RUNNING,
+            origin="rollback",
+            undoes=row.key,
+            actor=actor,
+            created=records.now(),
+            started=records.now(),
+            total=len(back),
+            plan=records.packed({"moves": back, "table": [], "method": "rollback"}),
+        )
+        await records.add(undoing)
+        await audit.record(actor, "redistribution-rollback", {"id": row.key, "moves": len(back)}, "begun")
+        self._carry(undoing, [])
+        return undoing
+
+    def pause(self, row: Redistribution) -> None:
+        self._running(row).mover.pause()
+
+    def resume(self, row: Redistribution) -> None:
+        self._running(row).mover.resume()
+
+    def abort(self, row: Redistribution) -> None:
+        """Begin no further part. What has moved stays; :meth:`rollback` brings it back."""
+        self._running(row).mover.abort()
+
+    async def steer(self, row: Redistribution, command: str, actor: str) -> None:
+        """``apply``, ``pause``, ``resume`` or ``abort``.
+
+        Raises:
+            Problem: its status does not allow that (409).
+        """
+        if command == "apply":
+            await self.apply(row, actor)
+            return
+        carrying = self._running(row)
+        {"pause": self.pause, "resume": self.resume, "abort": self.abort}[command](row)
+        status = {"pause": PAUSED, "resume": RUNNING}.get(command, carrying.row.status)
+        await audit.record(actor, f"redistribution-{command}", {"id": row.key}, "ok")
+        await records.change(carrying.row, status=status)
+        row.status = status
+
+    async def resume_unfinished(self) -> None:
+        """Go on with what the process before this one left."""
+        for row in await records.unfinished():
+            if row.status == PLANNING:
+                await records.change(
+                    row, status=FAILED, reason="the site stopped while it was made", ended=records.now()
+                )
+            elif self.carrying is None:
+                _log.info("redistribution %s goes on", row.key)
+                self._carry(row, await records.parts_of(row))
+                if row.status == PAUSED and self.carrying is not None:
+                    self.carrying.mover.pause()
+
+    def _running(self, row: Redistribution) -> Carrying:
+        if self.carrying is None or self.carrying.row.key != row.key:
+            raise Problem("conflict", f"this redistribution is {row.status}, not running")
+        return self.carrying
+
+    def _free(self) -> None:
+        busy = self.planning or (self.carrying and self.carrying.row)
+        if busy:
+            raise Problem("conflict", f"redistribution {busy.key} is {busy.status}; one at a time")
+
+    def _carry(self, row: Redistribution, parts: list[Part]) -> None:
+        moves = records.unpacked(row.plan)["moves"]
+        steps = [Step(move[0], move[1], move[2]) for move in moves]
+        carrying = self.carrying = Carrying(row, self._mover(row, steps, parts))
+        carrying.task = self._start(self._run(carrying))
+
+    def _mover(self, row: Redistribution, steps: list[Step], parts: list[Part]) -> Mover:
+        async def save(part: Part) -> None:
+            await records.save_part(row, part)
+            if self.carrying is not None:
+                if part.phase:
+                    self.carrying.moving.pop(part.number, None)
+                else:
+                    self.carrying.moving[part.number] = part
+            placement = gatherer().placement
+            for account in part.moved:
+                placement.moved(account, part.target, placement.epochs.get(account, 0) + 1)
+
+        return Mover(topology(), row.key, steps, _ask, save, parts, watch().p99_ms)
+
+    async def _run(self, carrying: Carrying) -> None:
+        row, mover = carrying.row, carrying.mover
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(carrying))
+                state = await mover.run()
+                carrying.phase = "verify"
+                if state != ABORTED and mover.moved:
+                    await asyncio.sleep(VERIFY_S)
+                watching.cancel()
+            await gatherer().gather(fresh_s=0.0)
+            reason = ""
+            if mover.given_up:
+                first = ", ".join(f"{a} ({why})" for a, why in list(mover.given_up.items())[:5])
+                reason = f"{len(mover.given_up)} accounts could not be moved: {first}"
+            await records.change(
+                row,
+                status=ABORTED if state == ABORTED else DONE,
+                reason=reason,
+                moved=len(mover.moved),
+                ended=records.now(),
+                observed=gatherer().figures(VERIFY_S),
+                series=row.series,
+            )
+        except asyncio.CancelledError:
+            # The site stops: the row stays as it is, and the next process goes on.
+            raise
+        except Exception:
+            _log.exception("redistribution %s failed", row.key)
+            await records.change(
+                row,
+                status=FAILED,
+                reason="the site's log says how",
+                moved=len(mover.moved),
+                ended=records.now(),
+            )
+        finally:
+            self.carrying = None
+
+    async def _watch(self, carrying: Carrying) -> None:
+        """One row of the series a second: how the share across clusters falls while accounts move."""
+        row, here = carrying.row, gatherer()
+        while True:
+            await here.gather(fresh_s=0.0)
+            share, _count = here.share(2.0)
+            at_s = round((records.now() - (row.started or row.created)).total_seconds(), 1)
+            row.series = [
+                *row.series[-SERIES_MAX:],
+                [at_s, share, len(carrying.mover.moved), watch().tps(), watch().p99_ms()],
+            ]
+            await records.change(row, moved=len(carrying.mover.moved), series=row.series)
+            await asyncio.sleep(SAMPLE_S)
+
+    # --- looking -----------------------------------------------------------------------
+
+    def moving(self) -> list[tuple[int, int, int]]:
+        """Accounts on their way now: account, from, to."""
+        if self.carrying is None:
+            return []
+        parts = self.carrying.moving.values()
+        return [(account, part.source, part.target) for part in parts for account in part.accounts]
+
+    def start(self) -> None:
+        """Go on with unfinished ones once the bank is there."""
+        hub().listeners.append(_Beginning(self))
+        watch()
+
+    def _start(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Stop without ending anything: the next process goes on."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Beginning:
+    """A :class:`bankweb.orchestration.hub.Listener` for the first worker that connects."""
+
+    def __init__(self, service: Redistributions) -> None:
+        self._service = service
+        self._begun = False
+
+    def came(self, node: int) -> None:
+        if not self._begun:
+            self._begun = True
+            self._service._start(self._service.resume_unfinished())
+
+    def went(self, node: int) -> None: ...
+
+    def heard(
+        self, node: int, status: dict[str, Any], events: list[dict[str, Any]], dropped: int
+    ) -> None: ...
+
+    def happened(self, event: dict[str, Any]) -> None: ...
+
+
+async def _ask(node: int, name: str, **arguments: Any) -> Any:
+    try:
+        return await hub().call(node, name, deadline_s=ASK_DEADLINE_S, **arguments)
+    except Problem:
+        return None
+
+
+@cache
+def redistributions() -> Redistributions:
+    """Of this process."""
+    return Redistributions()
