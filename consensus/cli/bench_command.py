@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any, Final
 
 import msgspec
@@ -11,17 +12,22 @@ from consensus.cli import against_floor as floor
 from consensus.cli.bench_tables import show_ratios, show_result
 from consensus.cli.command import EXIT_FAILED, UsageError, add_sizes, print_json, run, table_console
 from consensus.cli.private import private_bank, to_stderr, topology_of
+from consensus.cluster.folder import DataFolder
 from consensus.messages.client import Level
+from consensus.topology import Topology
+from consensus.workload.csvfile import write_csv
 from consensus.workload.distribution import DISTRIBUTIONS, SKEWNESS, UNIFORM, ZIPF
 from consensus.workload.options import PRESETS, RETRIES, BenchOptions
 from consensus.workload.pace import ARRIVALS, POISSON
 from consensus.workload.runner import run_bench
+from consensus.workload.tally import Tally
 
 BALANCE: Final = 100_000
 CLIENTS: Final = 50
 DURATION_S: Final = 5.0
+SIZES: Final = ("clusters", "nodes", "accounts", "balance")
 LEVELS: Final = tuple(level.name.lower() for level in Level)
-LATER_PRESETS: Final = ("smallbank", "communities")
+LATER_PRESETS: Final = ("smallbank",)
 _LATER: Final[dict[str, tuple[Any, str]]] = {
     "engine": ("paxos", "another engine than paxos"),
     "site": (None, "a bank behind a site"),
@@ -65,6 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before measuring (1)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--csv", metavar="FILE", default="", help="write the figures and the timeline as CSV")
+    parser.add_argument(
+        "--bank",
+        metavar="DIR",
+        default="",
+        help="load the bank that runs in this data folder, not a private one",
+    )
+    parser.add_argument("--progress", action="store_true", help="progress as lines of JSON on stderr")
     parser.add_argument(
         "--against-floor",
         action="store_true",
@@ -90,14 +104,26 @@ async def _main(options: dict[str, Any]) -> int:
     if options["against_floor"]:
         return await _against_floor(options)
     bench = bench_options(options)
-    sizes = {name: options[name] for name in ("clusters", "nodes", "accounts", "balance")}
-    topology = topology_of(**sizes)
-    async with private_bank(topology) as bank:
-        to_stderr(f"measuring {bench.clients} clients")
-        result = await run_bench(topology, bank.secret, bench, _told)
+    told = _told_as_json if options["progress"] else _told
+    if options["bank"]:
+        topology, secret = running_bank(options["bank"])
+        result = await run_bench(topology, secret, bench, told)
+    else:
+        topology = topology_of(**{name: options[name] for name in SIZES})
+        async with private_bank(topology) as bank:
+            to_stderr(f"measuring {bench.clients} clients")
+            result = await run_bench(topology, bank.secret, bench, told)
+    sizes = {
+        "clusters": len(topology.clusters),
+        "nodes": len(topology.clusters[0].members),
+        "accounts": topology.accounts,
+        "balance": topology.initial_balance,
+    }
     parameters = {**sizes, **msgspec.to_builtins(bench), "engine": "paxos", "preset": options["preset"]}
     parameters["connections"] = bench.connections or min(sizes["clusters"], bench.clients)
     result["parameters"] = parameters
+    if options["csv"]:
+        write_csv(options["csv"], result)
     if options["json"]:
         print_json(result)
     else:
@@ -156,6 +182,7 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
         bound_ms=options["max_age_ms"],
         cross_pct=chosen("cross_shard", "cross_pct", 0.0),
         distribution=distribution,
+        population=preset.get("population", "anybody"),
         skewness=options["skewness"] if options["skewness"] is not None else SKEWNESS,
         amount_max=options["amount"],
         retries=options["retries"],
@@ -165,11 +192,39 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
     return bench
 
 
-def _told(seconds: float, ended: int, of: int) -> None:
+def running_bank(folder: str) -> tuple[Topology, str]:
+    """Topology and secret of the bank in a data folder.
+
+    Raises:
+        UsageError: the folder holds none.
+        FolderError: it cannot be read.
+    """
+    data = DataFolder(folder)
+    topology = data.stored_topology() if data.path.is_dir() else None
+    if topology is None:
+        raise UsageError(f"--bank: no bank lives in {folder}")
+    return topology, data.secret()
+
+
+def _told(seconds: float, tally: Tally, of: int) -> None:
     share = f" of {of:,}" if of else ""
-    to_stderr(
-        f"  {seconds:5.1f} s: {ended:,}{share} operations, {ended / max(seconds, 1e-9):,.0f} per second"
-    )
+    rate = tally.ended / max(seconds, 1e-9)
+    to_stderr(f"  {seconds:5.1f} s: {tally.ended:,}{share} operations, {rate:,.0f} per second")
+
+
+def _told_as_json(seconds: float, tally: Tally, of: int) -> None:
+    """For whoever started this process: ``{"progress": {…}}``, one document a line."""
+    latency = tally.latency()
+    document = {
+        "seconds": round(seconds, 2),
+        "ended": tally.ended,
+        "of": of,
+        "succeeded": tally.committed + tally.reads.succeeded,
+        "aborted": tally.aborted.total(),
+        "p50_ms": latency["p50"],
+        "p99_ms": latency["p99"],
+    }
+    to_stderr(json.dumps({"progress": document}))
 
 
 async def _against_floor(options: dict[str, Any]) -> int:

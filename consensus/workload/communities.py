@@ -72,6 +72,10 @@ class Traffic:
         self._activity = rank.astype(np.float64) ** -exponent
         self._index()
 
+    def reseed(self, seed: int) -> None:
+        """Draw what follows from ``seed``; who belongs together stays as it is."""
+        self._rng = np.random.default_rng([seed, KINDS.index(self.kind), 1])
+
     def transfers(self, count: int) -> Transfers:
         """The next ``count`` transactions."""
         rng = self._rng

@@ -27,8 +27,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "transactions": 100_000, "rate": 5_000.0, "clients": 100, "cross_pct": 30.0, "read_pct": 20.0,
     },
     "read-only": {"transactions": 50_000, "clients": 50, "read_pct": 100.0},
+    "communities": {"transactions": 100_000, "clients": 100, "population": "communities"},
 }  # fmt: skip
-"""The four of the course's reference implementation, and one that only reads."""
+"""The four of the course's reference implementation, one that only reads, one of people with friends."""
+POPULATIONS: Final = ("anybody", "communities")
 
 
 class BenchOptions(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ class BenchOptions(msgspec.Struct, frozen=True):
         bound_ms: greatest age that a ``bounded`` read accepts.
         cross_pct: percent of transfers to another cluster.
         distribution, skewness: which accounts (see ``generator.Mix``).
+        population: ``anybody`` pays whom the distribution says; ``communities``: see ``people``.
         amount_max: transfers move 1 to this many units.
         retries: further attempts at a transfer that lost a lock.
         seed: of everything drawn.
@@ -67,6 +70,7 @@ class BenchOptions(msgspec.Struct, frozen=True):
     cross_pct: float = 0.0
     distribution: str = UNIFORM
     skewness: float = SKEWNESS
+    population: str = "anybody"
     amount_max: int = 10
     retries: int = RETRIES
     seed: int = 1
@@ -92,6 +96,7 @@ class BenchOptions(msgspec.Struct, frozen=True):
                 raise LoadError(f"{name}: must be {least:g} to {most:g}, not {value:g}")
         words: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("distribution", self.distribution, DISTRIBUTIONS),
+            ("population", self.population, POPULATIONS),
             ("arrivals", self.arrivals, ARRIVALS),
             ("consistency", self.consistency, tuple(level.name.lower() for level in Level)),
         )

@@ -16,16 +16,16 @@ from consensus.workload.audit import audit
 from consensus.workload.generator import Accounts, Generator, LoadError
 from consensus.workload.options import BenchOptions
 from consensus.workload.pace import Due, Pace, arrivals, read_replay
-from consensus.workload.stream import Stream
+from consensus.workload.stream import Draws, Stream
 from consensus.workload.tally import Tally
 
 READY_TIMEOUT_S: Final = 15.0
 CONNECT_AT_ONCE: Final = 30
 """Connections opened together."""
-PROGRESS_S: Final = 1.0
+PROGRESS_S: Final = 0.5
 
-Progress = Callable[[float, int, int], None]
-"""``progress(seconds, ended, ended_of)``; ``ended_of`` 0: the run ends by time."""
+Progress = Callable[[float, Tally, int], None]
+"""``progress(seconds, tally so far, ended_of)``; ``ended_of`` 0: the run ends by time."""
 
 
 class _Run:
@@ -134,7 +134,7 @@ def _start_window(streams: list[Stream], run: _Run) -> None:
 async def _tell(progress: Progress, run: _Run, operations: int) -> None:
     while True:
         await asyncio.sleep(PROGRESS_S)
-        progress(time.monotonic() - run.tally.started_s, run.tally.ended, operations)
+        progress(time.monotonic() - run.tally.started_s, run.tally, operations)
 
 
 def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) -> list[Stream]:
@@ -148,11 +148,17 @@ def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) 
     for i in range(count):
         cluster = clusters[i % len(clusters)].id
         seed = options.seed * 1_000_003 + i
+        generator: Draws = Generator(accounts, cluster, mix, str(seed))
+        if options.population == "communities":
+            # Not imported for loads that need no numpy.
+            from consensus.workload.people import CommunityGenerator
+
+            generator = CommunityGenerator(topology.accounts, mix, options.seed, seed)
         streams.append(
             Stream(
                 BankClient(topology, secret, name=f"bench-{i + 1}"),
                 cluster,
-                Generator(accounts, cluster, mix, str(seed)),
+                generator,
                 run,
                 clients=len(range(i, options.clients, count)),
                 retries=options.retries,

@@ -16,8 +16,7 @@ from consensus.client.bank import BankClient
 from consensus.client.core import age_now_us
 from consensus.client.results import ABORTED, COMMITTED, ReadValues, TxResult
 from consensus.messages.client import Level
-from consensus.types import ClusterId
-from consensus.workload.generator import Generator
+from consensus.types import AccountId, ClusterId
 from consensus.workload.pace import Pace
 from consensus.workload.tally import Tally
 
@@ -28,6 +27,16 @@ RETRY_PAUSE_S: Final = 0.004
 RETRY_PAUSE_MAX_S: Final = 0.1
 EARLY_S: Final = 0.0005
 """An operation due within this time begins now: the loop's timers count whole milliseconds."""
+
+
+class Draws(Protocol):
+    """Draws what is sent."""
+
+    def is_read(self) -> bool: ...
+
+    def account(self) -> AccountId: ...
+
+    def legs(self) -> tuple[int, int, int, int]: ...
 
 
 class Run(Protocol):
@@ -62,7 +71,7 @@ class Stream:
         self,
         client: BankClient,
         cluster: ClusterId,
-        generator: Generator,
+        generator: Draws,
         run: Run,
         *,
         clients: int,

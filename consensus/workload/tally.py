@@ -140,11 +140,15 @@ class Tally:
     def _success(self) -> None:
         self.bins[int((time.monotonic() - self.started_s) / BIN_S)] += 1
 
-    def report(self, duration_s: float) -> dict[str, Any]:
-        """The figures of a run measured for ``duration_s``. Aborts count in latencies, not in rates."""
+    def latency(self) -> dict[str, float | None]:
+        """Of everything that ended so far, in ms (see :meth:`Latencies.report`)."""
         every = Latencies()
         for kind in (self.intra, self.cross, self.reads):
             every.merge(kind.latency)
+        return every.report()
+
+    def report(self, duration_s: float) -> dict[str, Any]:
+        """The figures of a run measured for ``duration_s``. Aborts count in latencies, not in rates."""
         rate = 1 / duration_s if duration_s > 0 else 0.0
         transfers = self.ended - self.reads.succeeded - self.reads_refused
         return {
@@ -158,7 +162,7 @@ class Tally:
             "attempts": transfers + self.retried.total(),
             "retried": dict(self.retried),
             "duration_s": round(duration_s, 3),
-            "latency_ms": every.report(),
+            "latency_ms": self.latency(),
             "by_kind": {
                 "intra": self.intra.report(rate),
                 "cross": self.cross.report(rate),

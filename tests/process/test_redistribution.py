@@ -1,4 +1,4 @@
-"""The whole of it over REST, on a real bank: learn from traffic, plan, move, survive the site's death, take back."""
+"""All of it over REST on a real bank: learn from traffic, plan, move, survive the site's death, take back."""
 
 from __future__ import annotations
 
