@@ -26,9 +26,12 @@ from django.db import close_old_connections, reset_queries
 from django.urls import path, re_path
 
 from bankweb import store
+from bankweb.benchmarks.records import fail_unfinished
+from bankweb.benchmarks.service import benchmarks
 from bankweb.ledger import doubts, gateway, steps
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
+from bankweb.orchestration.beginnings import at_first_worker
 from bankweb.orchestration.consumers import WorkerConsumer
 from bankweb.redistribution.service import redistributions
 from bankweb.redistribution.trigger import trigger
@@ -110,6 +113,7 @@ class Nowhere(AsyncWebsocketConsumer):
 
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
+    await benchmarks().close()
     await trigger().close()
     await redistributions().close()
     await runs.close()
@@ -136,6 +140,8 @@ sys.setswitchinterval(0.001)
 live()
 steps.steps()
 redistributions().start()
+at_first_worker(trigger().begin)
+at_first_worker(fail_unfinished)
 _close_with_daphne()
 
 application = ProtocolTypeRouter(

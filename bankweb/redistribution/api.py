@@ -93,19 +93,19 @@ class Redistributions(BankView):
 
 class RedistributionDetail(BankView):
     @documented("A redistribution", serializers.RedistributionDetailSerializer, errors=(404,))
-    async def get(self, request: HttpRequest, key: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, redistribution: str) -> HttpResponse:
         """Its figures before, predicted and observed, how far it is, its moves."""
         read_query(request)
-        return answer(documents.detail(await records.find(key)))
+        return answer(documents.detail(await records.find(redistribution)))
 
 
 class RedistributionCommand(BankView):
     @documented("Steer a redistribution", serializers.RedistributionSerializer, errors=(404, 409))
-    async def post(self, request: HttpRequest, key: str, command: str) -> HttpResponse:
+    async def post(self, request: HttpRequest, redistribution: str, command: str) -> HttpResponse:
         """`apply` a plan; `pause`, `resume`, `abort` what runs; `rollback` begins one that takes it back."""
         read_query(request)
         no_body(request, read_bytes(request))
-        row = await records.find(key)
+        row = await records.find(redistribution)
         if command == "rollback":
             row = await redistributions().rollback(row, actor_of(request))
         else:
@@ -115,10 +115,10 @@ class RedistributionCommand(BankView):
 
 class RedistributionMoves(BankView):
     @documented("Moves and their reasons", serializers.MovePage, params=(CURSOR, LIMIT), errors=(404,))
-    async def get(self, request: HttpRequest, key: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, redistribution: str) -> HttpResponse:
         """In the order they are made."""
         query = read_query(request, CURSOR, LIMIT)
-        rows = documents.moves(await records.find(key))
+        rows = documents.moves(await records.find(redistribution))
         first = query["cursor"] or 0
         last = first + query["limit"]
         return answer(listed(request, rows[first:last], last if last < len(rows) else None))
@@ -126,10 +126,10 @@ class RedistributionMoves(BankView):
 
 class RedistributionLevels(BankView):
     @documented("What the partitioner did", serializers.LevelsSerializer, errors=(404,))
-    async def get(self, request: HttpRequest, key: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, redistribution: str) -> HttpResponse:
         """Levels, passes, moves with their gains, qualities; and the part of the hypergraph that is shown."""
         read_query(request)
-        row = await records.find(key)
+        row = await records.find(redistribution)
         plan = records.unpacked(row.plan)
         events = records.unpacked(row.events) or []
         return answer(

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bankweb.identity import audit
 from bankweb.orchestration.bank import topology
+from bankweb.orchestration.beginnings import at_first_worker
 from bankweb.orchestration.hub import hub
 from bankweb.redistribution import planning, records
 from bankweb.redistribution.latency import watch
@@ -330,7 +331,7 @@ class Redistributions:
 
     def start(self) -> None:
         """Go on with unfinished ones once the bank is there."""
-        hub().listeners.append(_Beginning(self))
+        at_first_worker(self.resume_unfinished)
         watch()
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -344,27 +345,6 @@ class Redistributions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-class _Beginning:
-    """A :class:`bankweb.orchestration.hub.Listener` for the first worker that connects."""
-
-    def __init__(self, service: Redistributions) -> None:
-        self._service = service
-        self._begun = False
-
-    def came(self, node: int) -> None:
-        if not self._begun:
-            self._begun = True
-            self._service._start(self._service.resume_unfinished())
-
-    def went(self, node: int) -> None: ...
-
-    def heard(
-        self, node: int, status: dict[str, Any], events: list[dict[str, Any]], dropped: int
-    ) -> None: ...
-
-    def happened(self, event: dict[str, Any]) -> None: ...
 
 
 async def _ask(node: int, name: str, **arguments: Any) -> Any:

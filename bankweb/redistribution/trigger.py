@@ -37,6 +37,11 @@ class AutomaticTrigger:
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
 
+    async def begin(self) -> None:
+        """Look, if it was on when the last site stopped."""
+        if (await records.trigger()).on:
+            self.start()
+
     def start(self) -> None:
         """Begin to look, on the running loop; once."""
         if self._task is None or self._task.done():

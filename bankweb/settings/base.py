@@ -181,6 +181,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "NodeStateEnum": "bankweb.orchestration.serializers.STATES",
         "RunStateEnum": "bankweb.testsets.serializers.STATES",
+        "RedistributionStatusEnum": "bankweb.redistribution.serializers.STATUSES",
+        "BenchmarkStatusEnum": "bankweb.benchmarks.serializers.STATUSES",
     },
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -30,10 +31,7 @@ def test_it_is_made_without_warnings(small_topology: None, capsys: pytest.Captur
 async def test_every_rest_address_is_in_it(site: Site, document: Any) -> None:
     from tests.site.test_gate import _addresses
 
-    documented = {
-        path.replace("{account}", "1").replace("{node}", "1").replace("{tx_id}", "1").replace("{run}", "1")
-        for path in document["paths"]
-    }
+    documented = {re.sub(r"{\w+}", "1", path) for path in document["paths"]}
     assert {path for path in _addresses() if path.startswith("/api/")} == documented | {
         "/api/docs/",
         "/api/schema/",
@@ -75,7 +73,12 @@ async def test_answers_are_as_described(
     site: Site, document: Any, bank: FakeBank, workers: dict[int, FakeWorker]
 ) -> None:
     from bankweb.orchestration.hub import hub
+    from bankweb.benchmarks import records as benchmarks
+    from bankweb.benchmarks.models import Benchmark
+    from bankweb.redistribution import records as redistributions
+    from bankweb.redistribution.models import Redistribution
     from bankweb.testsets import runs
+    from consensus.node.access import Access
 
     await until(lambda: all(view.reports for view in hub().nodes.values()))
     for worker in workers.values():
@@ -93,6 +96,8 @@ async def test_answers_are_as_described(
             "unfinished": [{"tx": "ab-3", "number": 3, "commit": True, "participants": [2]}],
         }
         worker.hold(300, [[worker.node, 10, 1, 0, ""]])
+        worker.answers["access"] = Access().document(0, 0, 0, 10)
+        worker.answers["map"] = {"moved": 1, "rows": [[1, 2, 1]], "next": None}
         worker.answers["summary"] = {"count": 1, "min": 1, "max": 1, "total": 1}
     transfer = {"sender": 1, "receiver": 2, "amount": 3}
     sent = await site.post("/api/transactions/", transfer)
@@ -103,10 +108,35 @@ async def test_answers_are_as_described(
     run = (await site.post("/api/testsets/", {"file": "one-node.csv"})).json["id"]
     await site.post(f"/api/testsets/{run}/next/")
     await until(lambda: runs.runs().get(run).state == "ready")
+    figures = {"cross_shard_pct": 60.0, "load_imbalance_pct": 1.0, "account_imbalance_pct": 0.0, "window": 9}
+    plan = {"moves": [[1, 1, 2, 5, 0, 5, 6]], "table": [], "method": "flat", "snapshot": {"nets": []}}
+    moved = Redistribution(
+        key="ab" * 16,
+        status="done",
+        origin="hand",
+        actor="somebody",
+        created=redistributions.now(),
+        before=figures,
+        plan=redistributions.packed(plan),
+        events=redistributions.packed([{"k": "hg.level", "level": 1}]),
+        series=[[1.0, 60.0, 1, 20.0, None]],
+    )
+    await redistributions.add(moved)
+    measured = Benchmark(
+        created=benchmarks.now(), actor="somebody", name="x", bank="private", status="done", parameters={}
+    )
+    await benchmarks.add(measured)
     for path in document["paths"]:
-        if "get" not in document["paths"][path] or path == "/api/metrics/":
+        if "get" not in document["paths"][path] or path == "/api/metrics/" or path.endswith(".csv"):
             continue
-        example = path.format(account=1, node=1, run=run, tx_id=sent.json["id"])
+        example = path.format(
+            account=1,
+            node=1,
+            run=run,
+            tx_id=sent.json["id"],
+            redistribution=moved.key,
+            benchmark=measured.pk,
+        )
         answer = await site.get(example)
         assert answer.status == 200, (path, answer.text)
         _check(document, _schema_of(document, path, "get", 200, "application/json"), answer.json)
