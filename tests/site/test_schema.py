@@ -72,9 +72,9 @@ def _check(document: Any, schema: Any, body: Any) -> None:
 async def test_answers_are_as_described(
     site: Site, document: Any, bank: FakeBank, workers: dict[int, FakeWorker]
 ) -> None:
-    from bankweb.orchestration.hub import hub
     from bankweb.benchmarks import records as benchmarks
     from bankweb.benchmarks.models import Benchmark
+    from bankweb.orchestration.hub import hub
     from bankweb.redistribution import records as redistributions
     from bankweb.redistribution.models import Redistribution
     from bankweb.testsets import runs
