@@ -20,6 +20,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("bankweb.ledger.urls")),
     path("", include("bankweb.orchestration.urls")),
     path("", include("bankweb.testsets.urls")),
+    path("", include("bankweb.redistribution.urls")),
+    path("", include("bankweb.benchmarks.urls")),
     path("", include("bankweb.identity.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -20,6 +20,7 @@ from bankweb.rest.problems import Problem, invalid, shown
 from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
 from consensus.workload import csvfile
+from consensus.workload.options import PRESETS
 
 NAME_MAX: Final = 100
 
@@ -46,6 +47,14 @@ def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
         if not least <= value <= most:
             raise invalid(name, f"must be {least:g}..{most:g}, not {shown(value)}")
         found[name] = kind(value)
+    sweep = body.get("sweep") or False
+    if type(sweep) is not bool:
+        raise invalid("sweep", f"must be true or false, not {shown(sweep)}")
+    if sweep:
+        paced = "rate" in found or "rate" in PRESETS.get(found.get("preset", ""), {})
+        if paced:
+            raise invalid("sweep", "begins with a closed loop; leave rate and presets that have one out")
+        found["sweep"] = True
     if "transactions" in found and "duration" in found:
         raise invalid("duration", "give transactions or duration, not both")
     if "skewness" in found and found.get("distribution") != "zipf":
@@ -133,7 +142,7 @@ class BenchmarkList(BankView):
     async def post(self, request: HttpRequest) -> HttpResponse:
         """On a private bank, unless `bank` is `shown`. Queued behind those that wait; ask how far it is."""
         read_query(request)
-        body = mapping(read_json(request), frozenset(("name", "bank", *CHOICES, *NUMBERS)))
+        body = mapping(read_json(request), frozenset(("name", "bank", "sweep", *CHOICES, *NUMBERS)))
         parameters = parameters_of(body)
         bank = bank_of(body, parameters)
         row = await benchmarks().begin(parameters, name_of(body, parameters), bank, actor_of(request))

@@ -76,6 +76,7 @@ BENCHMARK_SCHEMA: dict[str, Any] = {
     "properties": {
         "name": {"type": "string", "maxLength": 100},
         "bank": {"type": "string", "enum": list(BANKS), "default": "private"},
+        "sweep": {"type": "boolean", "default": False},
         **{name: {"type": "string", "enum": list(words)} for name, words in CHOICES.items()},
         **{name: _number(*bounds) for name, bounds in NUMBERS.items()},
     },

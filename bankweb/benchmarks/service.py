@@ -161,16 +161,22 @@ class Benchmarks:
         """Take up progress as it comes; what else is said may explain a failure."""
         said: deque[str] = deque(maxlen=SAID_MAX)
         before: dict[str, Any] = {"seconds": 0.0, "ended": 0}
+        began_s = 0.0
         while line := await stderr.readline():
             if not line.startswith(b'{"progress"'):
                 said.append(line.decode("utf-8", "replace").rstrip())
                 continue
             progress = msgspec.json.decode(line)["progress"]
+            if progress["seconds"] < before["seconds"]:
+                # The next step of a sweep: it counts from its own beginning.
+                began_s += before["seconds"]
+                before = {"seconds": 0.0, "ended": 0}
             seconds = progress["seconds"] - before["seconds"]
             rate = (progress["ended"] - before["ended"]) / seconds if seconds > 0 else 0.0
             before = progress
             row.progress = progress
-            point = [progress["seconds"], round(rate, 1), progress["p50_ms"], progress["p99_ms"]]
+            at_s = round(began_s + progress["seconds"], 2)
+            point = [at_s, round(rate, 1), progress["p50_ms"], progress["p99_ms"]]
             row.course = [*row.course[-COURSE_MAX:], point]
         return list(said)
 
@@ -188,6 +194,8 @@ def command(row: Benchmark) -> list[str]:
         value = row.parameters.get(name)
         if value is not None and not (row.bank == SHOWN and name in PRIVATE_ONLY):
             options += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    if row.parameters.get("sweep"):
+        options.append("--sweep")
     if row.bank == SHOWN:
         options += ["--bank", str(settings.BANK_DATA)]
     return [sys.executable, "manage.py", "bench", *options, "--json", "--progress"]

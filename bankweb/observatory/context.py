@@ -3,9 +3,9 @@
 Keys of every page:
 
 ``page``
-    ``cluster``, ``transactions``, ``transaction``, ``testsets``, ``testset``, ``testset-print``, ``help``,
-    ``reset``, ``sign-in`` or ``error``.
-``mode``
+    ``cluster``, ``transactions``, ``transaction``, ``testsets``, ``testset``, ``testset-print``, ``shards``,
+    ``redistributions``, ``redistribution``, ``benchmarks``, ``benchmark``, ``compare``, ``help``,
+    ``reset``, ``sign-in`` or ``error``. ``mode``
     ``live`` (``replay`` and ``sim`` come with their pages).
 ``bank``
     ``{"clusters": int, "nodes": int, "accounts": int, "initial_balance": int}``.

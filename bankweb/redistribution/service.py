@@ -281,7 +281,7 @@ class Redistributions:
             reason = ""
             if mover.given_up:
                 first = ", ".join(f"{a} ({why})" for a, why in list(mover.given_up.items())[:5])
-                reason = f"{len(mover.given_up)} accounts could not be moved: {first}"
+                reason = f"left where they are: {len(mover.given_up)}, among them {first}"
             await records.change(
                 row,
                 status=ABORTED if state == ABORTED else DONE,

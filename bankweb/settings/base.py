@@ -20,6 +20,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import plotly
 from django.core.exceptions import ImproperlyConfigured
 
 from consensus.cluster.folder import DataFolder, FolderError
@@ -122,7 +123,11 @@ TEMPLATES = [
 
 STATIC_URL = "/static/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    # Plotly comes with its wheel: nothing is fetched from elsewhere.
+    ("vendor/plotly", Path(plotly.__file__).parent / "package_data"),
+]
 
 # --- who may do what -----------------------------------------------------------------------------
 

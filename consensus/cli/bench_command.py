@@ -19,19 +19,22 @@ from consensus.workload.csvfile import write_csv
 from consensus.workload.distribution import DISTRIBUTIONS, SKEWNESS, UNIFORM, ZIPF
 from consensus.workload.options import PRESETS, RETRIES, BenchOptions
 from consensus.workload.pace import ARRIVALS, POISSON
-from consensus.workload.runner import run_bench
+from consensus.workload.runner import Progress, run_bench
 from consensus.workload.tally import Tally
 
 BALANCE: Final = 100_000
 CLIENTS: Final = 50
 DURATION_S: Final = 5.0
+SWEEP_SHARES: Final = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9)
+"""Rates of a sweep, as shares of what the closed loop reached."""
+SWEEP_CLIENTS: Final = 4
+"""Operations that may be in flight in a sweep, per client of the closed loop."""
 SIZES: Final = ("clusters", "nodes", "accounts", "balance")
 LEVELS: Final = tuple(level.name.lower() for level in Level)
 LATER_PRESETS: Final = ("smallbank",)
 _LATER: Final[dict[str, tuple[Any, str]]] = {
     "engine": ("paxos", "another engine than paxos"),
     "site": (None, "a bank behind a site"),
-    "sweep": (False, "a sweep"),
 }
 """Options that later parts bring: the value that means "not asked for", and what is missing."""
 
@@ -70,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before measuring (1)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--sweep", action="store_true", help="then at rising rates, up to what the closed loop reached"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--csv", metavar="FILE", default="", help="write the figures and the timeline as CSV")
     parser.add_argument(
@@ -89,7 +95,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     later = parser.add_argument_group("not supported yet")
     later.add_argument("--engine", default="paxos")
     later.add_argument("--site")
-    later.add_argument("--sweep", action="store_true")
 
 
 def main(options: dict[str, Any]) -> int:
@@ -107,12 +112,12 @@ async def _main(options: dict[str, Any]) -> int:
     told = _told_as_json if options["progress"] else _told
     if options["bank"]:
         topology, secret = running_bank(options["bank"])
-        result = await run_bench(topology, secret, bench, told)
+        result = await measured(topology, secret, bench, told, options["sweep"])
     else:
         topology = topology_of(**{name: options[name] for name in SIZES})
         async with private_bank(topology) as bank:
             to_stderr(f"measuring {bench.clients} clients")
-            result = await run_bench(topology, bank.secret, bench, told)
+            result = await measured(topology, bank.secret, bench, told, options["sweep"])
     sizes = {
         "clusters": len(topology.clusters),
         "nodes": len(topology.clusters[0].members),
@@ -190,6 +195,39 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
     )
     bench.check()
     return bench
+
+
+async def measured(
+    topology: Topology, secret: str, bench: BenchOptions, told: Progress, sweep: bool
+) -> dict[str, Any]:
+    """The result of one run; with ``sweep`` also ``sweep``, rows of an open loop at rising rates.
+
+    Raises:
+        UsageError: a sweep of something that has its own times.
+    """
+    if sweep and (bench.rate or bench.replay):
+        raise UsageError("--sweep: begins with a closed loop; leave --rate, --replay and paced presets out")
+    result = await run_bench(topology, secret, bench, told)
+    if not sweep:
+        return result
+    rows = []
+    for share in SWEEP_SHARES:
+        rate = max(1.0, round(share * result["throughput_tps"]))
+        paced = msgspec.structs.replace(
+            bench, rate=rate, transactions=0, clients=bench.clients * SWEEP_CLIENTS
+        )
+        step = await run_bench(topology, secret, paced, told)
+        latency = step["latency_ms"]
+        rows.append(
+            {
+                "rate": rate,
+                "throughput_tps": step["throughput_tps"],
+                **{name: latency[name] for name in ("p50", "p95", "p99")},
+            }
+        )
+        for name in ("conserved", "replicas_agree"):
+            result[name] = result[name] and step[name]
+    return {**result, "sweep": rows}
 
 
 def running_bank(folder: str) -> tuple[Topology, str]:

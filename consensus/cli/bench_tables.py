@@ -24,6 +24,12 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
             values = [f"{latency[key]:.2f}" for key in ("mean", "p50", "p95", "p99", "p999", "max")]
             table.add_row(name, f"{kind['throughput_tps']:,.0f}", *values)
     console.print(table)
+    if result.get("sweep"):
+        curve = Table("rate", "per second", "p50 ms", "p95", "p99", box=None, header_style="bold")
+        for row in result["sweep"]:
+            values = ["–" if row[name] is None else f"{row[name]:.2f}" for name in ("p50", "p95", "p99")]
+            curve.add_row(f"{row['rate']:,.0f}", f"{row['throughput_tps']:,.0f}", *values)
+        console.print(curve)
     aborted, refused = sum(result["aborted"].values()), sum(result["refused"].values())
     console.print(
         f"committed {result['committed']:,}, reads {result['reads']:,}, aborted {aborted:,}, "

@@ -66,7 +66,8 @@ class Telemetry:
         on_level: told the highest level watched (-1: nobody watches).
 
     Attributes:
-        level: -1 nobody, 0 status only, 1 also slots and transactions, 2 also messages.
+        level: -1 nobody, 0 status and windows, 1 also slots, transactions and counts of messages, 2 also
+            single messages.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Telemetry:
         if level != self.level:
             self.level = level
             self._on_level(level)
-        if level >= 1 and self._window is None:
+        if level >= 0 and self._window is None:
             self._counted = dict(self._counts())
             self._links.clear()
             self._latencies.clear()
@@ -280,7 +281,7 @@ class Telemetry:
     def _close_window(self) -> None:
         """Report the window that ends now, and begin the next while somebody wants it."""
         self._window = None
-        if self.level < 1:
+        if self.level < 0:
             return
         links: dict[str, dict[str, int]] = {}
         for to, counts in self._links.items():
@@ -295,5 +296,6 @@ class Telemetry:
         hist = {str(bucket): count for bucket, count in sorted(self._latencies.items())}
         self._latencies.clear()
         if links or hist or any(tx.values()):
-            self.note("agg", window=WINDOW_MS, links=links, tx=tx, hist=hist)
+            told = {"window": WINDOW_MS, "links": links or None, "tx": tx, "hist": hist}
+            self._note("agg", 0, told)
         self._arm_window()

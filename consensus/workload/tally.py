@@ -16,6 +16,11 @@ BIN_S: Final = 0.1
 """Resolution of the timeline."""
 _DIGITS: Final = 3
 _PERCENTILES: Final = (("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9))
+CURVE: Final = (
+    *(float(at) for at in range(0, 90, 5)), *(float(at) for at in range(90, 99)),
+    99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
+)  # fmt: skip
+"""Percentiles of the curve of a distribution."""
 
 
 class Latencies:
@@ -163,6 +168,7 @@ class Tally:
             "retried": dict(self.retried),
             "duration_s": round(duration_s, 3),
             "latency_ms": self.latency(),
+            "distribution": self.distribution(),
             "by_kind": {
                 "intra": self.intra.report(rate),
                 "cross": self.cross.report(rate),
@@ -171,6 +177,16 @@ class Tally:
             "by_outcome": {name: latencies.report() for name, latencies in self.outcomes.items()},
             "timeline": self.timeline(duration_s),
         }
+
+    def distribution(self) -> list[list[float]]:
+        """Rows of percentile and ms, close enough together to draw a curve."""
+        every = Latencies()
+        for kind in (self.intra, self.cross, self.reads):
+            every.merge(kind.latency)
+        if not every.count:
+            return []
+        histogram = every.histogram()
+        return [[at, round(histogram.get_value_at_percentile(at) / 1e3, 3)] for at in CURVE]
 
     def timeline(self, duration_s: float) -> dict[str, Any]:
         """What succeeded in each bin of the window, from its start; the last may be cut short."""

@@ -18,6 +18,10 @@ const PAGES = {
   cluster: "bank/pages/cluster.js",
   transactions: "bank/pages/transactions.js",
   transaction: "bank/pages/transaction.js",
+  shards: "bank/pages/shards.js",
+  redistribution: "bank/pages/redistribution.js",
+  benchmark: "bank/pages/benchmark.js",
+  compare: "bank/pages/compare.js",
 };
 const AGE_EVERY_MS = 200;
 const MODES = { live: "LIVE", replay: "REPLAY", sim: "SIM" };

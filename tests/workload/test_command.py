@@ -69,7 +69,6 @@ def test_floor_across_groups_and_reads() -> None:
     [
         ("--engine", "etcd"),
         ("--site", "http://localhost"),
-        ("--sweep",),
         ("--preset", "smallbank"),
     ],
 )

@@ -14,7 +14,9 @@ const takesSpace = (target) => target instanceof Element && target.closest("butt
  */
 export function startKeyboard(actions) {
   let goUntil = 0;
-  const pages = { c: "Cluster", t: "Transactions", s: "Test sets", h: "Help" };
+  const pages = {
+    c: "Cluster", t: "Transactions", m: "Shards", r: "Redistribution", b: "Benchmarks", s: "Test sets", h: "Help",
+  };
 
   function go(key) {
     const links = [...document.querySelectorAll(".nav a")];

@@ -1,0 +1,266 @@
+"""The shard map and the redistribution pages. Forms and links work without script."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from bankweb.benchmarks.service import SHOWN, benchmarks
+from bankweb.identity import audit
+from bankweb.identity.audit import actor_of
+from bankweb.redistribution import documents, records
+from bankweb.redistribution.forms import PlanForm, TriggerForm
+from bankweb.redistribution.models import Redistribution
+from bankweb.redistribution.records import (
+    ABORTED,
+    DONE,
+    FAILED,
+    PAUSED,
+    PLANNED,
+    PLANNING,
+    REFUSED,
+    RUNNING,
+)
+from bankweb.redistribution.service import redistributions as service
+from bankweb.redistribution.traffic import gatherer
+from bankweb.redistribution.trigger import trigger
+from bankweb.rest.problems import Problem
+
+LISTED: Final = 50
+MOVES_SHOWN: Final = 300
+LOAD: Final[dict[str, Any]] = {
+    "preset": "communities",
+    "duration": 600.0,
+    "clients": 60,
+    "amount": 1,
+    "warmup": 0.0,
+    "rate": 2_000.0,
+}
+"""The load that the page starts: brisk, and not so much that the site starves on a small machine."""
+LOAD_NAME: Final = "communities, from the redistribution page"
+STEPS: Final = ("observe", "coarsen", "initial", "refine", "plan", "migrate", "verify")
+COMMANDS: Final = {
+    PLANNED: ("apply",),
+    RUNNING: ("pause", "abort"),
+    PAUSED: ("resume", "abort"),
+    DONE: ("rollback",),
+    ABORTED: ("rollback",),
+    FAILED: ("rollback",),
+}
+WORDS: Final = {
+    "apply": "Redistribute",
+    "pause": "Pause",
+    "resume": "Resume",
+    "abort": "Stop here",
+    "rollback": "Take it back",
+}
+
+
+@require_safe
+async def shards(request: HttpRequest) -> HttpResponse:
+    """``/shards/``: the map of all accounts. Template ``shards.html``.
+
+    Context:
+        stats: as ``access-stats/`` gives them.
+        moving: accounts on their way, rows of account, from, to.
+        moved: how many accounts are not where the topology put them.
+    """
+    await gatherer().gather()
+    context = {
+        "stats": gatherer().stats(),
+        "moving": service().moving(),
+        "moved": len(gatherer().placement.epochs),
+    }
+    fragment = bool(request.headers.get("HX-Request"))
+    return render(request, "partials/shard_tables.html" if fragment else "shards.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+async def redistributions(request: HttpRequest) -> HttpResponse:
+    """``/redistributions/``: traffic now, a new plan, the trigger, what there was.
+
+    POST: ``do`` is ``plan``, ``load``, ``stop`` or ``automatic``. Template ``redistributions.html``; with
+    ``HX-Request`` ``partials/traffic_now.html``.
+
+    Context:
+        traffic: :func:`_traffic`.
+        plan_form, trigger_form: forms.
+        trigger: settings; ``trigger_said``: what it thought last.
+        rows: newest first, as :func:`bankweb.redistribution.documents.summary`.
+        busy: key of one that is planned or carried out now, or "".
+    """
+    plan_form, trigger_form = PlanForm(), None
+    settings = await records.trigger()
+    if request.method == "POST":
+        done = request.POST.get("do", "")
+        try:
+            if done == "plan":
+                plan_form = PlanForm(request.POST)
+                if plan_form.is_valid():
+                    row = await service().begin_plan(plan_form.options(), actor_of(request))
+                    service().plan_on(row)
+                    return redirect("redistribution", row.key)
+            elif done == "load":
+                await _start_load(actor_of(request))
+                return redirect("redistributions")
+            elif done == "stop":
+                running = _load()
+                if running is not None:
+                    await benchmarks().cancel(running)
+                return redirect("redistributions")
+            elif done == "automatic":
+                trigger_form = TriggerForm(request.POST, instance=settings)
+                if trigger_form.is_valid():
+                    settings = trigger_form.save(commit=False)
+                    settings.on = request.POST.get("on") == "1"
+                    await records.save_trigger(settings)
+                    trigger().start()
+                    await audit.record(
+                        actor_of(request), "redistribution-automatic", {"on": settings.on}, "ok"
+                    )
+                    return redirect("redistributions")
+        except Problem as problem:
+            messages.error(request, problem.detail)
+    if request.headers.get("HX-Request"):
+        return render(request, "partials/traffic_now.html", {"traffic": await _traffic()})
+    busy = service().planning or (service().carrying and service().carrying.row)
+    context = {
+        "traffic": await _traffic(),
+        "plan_form": plan_form,
+        "trigger_form": trigger_form or TriggerForm(instance=settings),
+        "trigger": settings,
+        "trigger_said": trigger().said,
+        "rows": list(map(documents.summary, await records.newest(LISTED))),
+        "busy": busy.key if busy else "",
+    }
+    return render(request, "redistributions.html", context, status=422 if request.method == "POST" else 200)
+
+
+async def _start_load(actor: str) -> None:
+    if _load() is not None:
+        raise Problem("conflict", "the load runs already")
+    row = await benchmarks().begin(dict(LOAD), LOAD_NAME, SHOWN, actor)
+    await audit.record(actor, "benchmark", {"id": row.pk, "bank": SHOWN, **LOAD}, "ok")
+
+
+def _load() -> Any:
+    """The benchmark on the bank on show that runs or waits, or None."""
+    running = benchmarks().running
+    candidates = [*([running] if running is not None else []), *benchmarks().waiting]
+    return next((row for row in candidates if row.bank == SHOWN), None)
+
+
+async def _traffic() -> dict[str, Any]:
+    """``share`` and ``count`` of the last ten seconds, ``stats``, and ``load``: the load's row or None."""
+    await gatherer().gather()
+    share, count = gatherer().share(10.0)
+    return {"share": share, "count": count, "stats": gatherer().stats(), "load": _load()}
+
+
+@require_safe
+async def redistribution(request: HttpRequest, redistribution: str) -> HttpResponse:
+    """``/redistributions/<id>/``: one from the first look at the traffic to the last.
+
+    Template ``redistribution.html``; ``HX-Request``: ``partials/redistribution_state.html``. Context: see
+    :func:`_context`.
+    """
+    row = await _found(redistribution)
+    template = "redistribution.html"
+    if request.headers.get("HX-Request"):
+        template = "partials/redistribution_state.html"
+    return render(request, template, _context(row))
+
+
+@require_POST
+async def command(request: HttpRequest, redistribution: str, command: str) -> HttpResponse:
+    """``/redistributions/<id>/<command>/``: no fields; goes back to the page, or to that of the rollback."""
+    row = await _found(redistribution)
+    try:
+        if command == "rollback":
+            row = await service().rollback(row, actor_of(request))
+        else:
+            await service().steer(row, command, actor_of(request))
+            if command == "abort":
+                # Parts under way end within some tenths of a second; the page shows what then is.
+                await asyncio.sleep(0)
+    except Problem as problem:
+        messages.error(request, problem.detail)
+    return redirect("redistribution", row.key)
+
+
+async def _found(key: str) -> Redistribution:
+    try:
+        return await records.find(key)
+    except Problem as problem:
+        raise Http404(problem.detail) from problem
+
+
+def _context(row: Redistribution) -> dict[str, Any]:
+    """What the templates are given.
+
+    ``row``: as :func:`documents.summary`; ``steps``: rows of name and ``done``, ``now``, ``later`` or
+    ``failed``; ``commands``: rows of command, word and address; ``over``: nothing changes any more;
+    ``percent``; ``moves``: the first with their reasons; ``moves_more``; ``table``; ``figures``: rows of
+    name and figures.
+    """
+    plan = records.unpacked(row.plan)
+    moves = documents.moves(row)
+    shown = documents.summary(row)
+    progress = shown["progress"]
+    commands = COMMANDS.get(row.status, ())
+    if row.status in (DONE, ABORTED, FAILED) and not row.moved:
+        commands = ()
+    return {
+        "row": shown,
+        "steps": _steps(row),
+        "commands": [
+            (name, WORDS[name], reverse(f"redistribution-{name}", args=[row.key])) for name in commands
+        ],
+        "over": row.status in records.OVER or row.status == PLANNED,
+        "percent": round(100 * progress["moved"] / progress["total"]) if progress["total"] else 0,
+        "moves": moves[:MOVES_SHOWN],
+        "moves_more": max(0, len(moves) - MOVES_SHOWN),
+        "table": plan["table"] if plan else [],
+        "method": plan["method"] if plan else "",
+        "figures": [
+            (name, figures)
+            for name, figures in (
+                ("before", row.before), ("predicted", row.predicted), ("measured", row.observed),
+            )
+            if figures
+        ],
+    }  # fmt: skip
+
+
+def _steps(row: Redistribution) -> list[tuple[str, str]]:
+    """Each step and how far it is."""
+    carrying = service().carrying
+    at = {PLANNING: _planning_step(), REFUSED: 4, PLANNED: 5, RUNNING: 5, PAUSED: 5}.get(
+        row.status, len(STEPS)
+    )
+    if row.status == RUNNING and carrying is not None and carrying.phase == "verify":
+        at = 6
+    if row.status in (FAILED, ABORTED):
+        at = 5 if row.started else 4
+    if row.origin == "rollback":
+        names = STEPS[5:]
+        at = max(0, at - 5)
+    else:
+        names = STEPS
+    word = {REFUSED: "failed", FAILED: "failed", ABORTED: "failed", PLANNED: "next"}.get(row.status, "now")
+    return [(name, "done" if i < at else word if i == at else "later") for i, name in enumerate(names)]
+
+
+def _planning_step() -> int:
+    kinds = [event["k"] for event in service().planned_events]
+    if not kinds:
+        return 0
+    if "hg.quality" in kinds:
+        return 3
+    return 1 if "hg.level" in kinds else 2

@@ -1,0 +1,28 @@
+/** The shard map: who owns which account, how busy it is, what moves; and accounts over time. */
+
+import { attribute, find, text } from "../dom.js";
+import { count } from "../format.js";
+import { drawHistory, ShardMap } from "../parts/shardmap.js";
+import { read, repeat } from "../rest.js";
+
+const EVERY_MS = 1_000;
+
+/** @param {{onTheme: (listener: () => void) => void}} shell */
+export function start({ onTheme }) {
+  const canvas = find("[data-map=canvas]");
+  const map = new ShardMap(canvas, find("[data-map=cursor]"));
+  canvas.addEventListener("click", () => {
+    if (map.cursor !== null && map.map.per_cell === 1) location.assign(`/transactions/?account=${map.cursor + 1}`);
+  });
+  onTheme(() => map.draw());
+  repeat(async () => {
+    const shards = await read("shard-map/?cells=9000");
+    const { history } = await read("access-stats/");
+    const words = shards.clusters.map(({ id, accounts }) => `C${id} ${count(accounts)}`).join(", ");
+    text(find("[data-map=legend]"), `${words}; brighter is busier`);
+    attribute(canvas, "aria-label",
+      `Map of ${count(shards.accounts)} accounts: ${words}. ${shards.moving.length} on their way. Arrow keys move the cursor.`);
+    map.update(shards);
+    drawHistory(find("[data-map=history]"), history, shards.accounts);
+  }, EVERY_MS, (error) => text(find("[data-map=cursor]"), error.message));
+}
