@@ -98,6 +98,9 @@ class AccessStatsSerializer(serializers.Serializer):
     half_life_s = serializers.FloatField()
     transactions = serializers.IntegerField(help_text="Of the fading window.")
     reads = serializers.IntegerField()
+    silent = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Nodes that did not answer: what they know is missing."
+    )
     missed = serializers.IntegerField(help_text="Entries that nodes forgot before they were asked.")
     cross_shard_pct = serializers.FloatField(allow_null=True)
     clusters = serializers.ListField(child=DocumentField())

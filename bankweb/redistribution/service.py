@@ -17,8 +17,7 @@ from typing import Any, Final
 from bankweb.identity import audit
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.beginnings import at_first_worker
-from bankweb.orchestration.hub import hub
-from bankweb.redistribution import planning, records
+from bankweb.redistribution import records
 from bankweb.redistribution.latency import watch
 from bankweb.redistribution.models import Redistribution
 from bankweb.redistribution.records import (
@@ -31,9 +30,10 @@ from bankweb.redistribution.records import (
     REFUSED,
     RUNNING,
 )
-from bankweb.redistribution.traffic import HALF_LIFE_S, gatherer, now_ms
+from bankweb.redistribution.traffic import HALF_LIFE_S, ask, gatherer, now_ms
 from bankweb.rest.problems import Problem
 from consensus.cluster.mover import Mover, Part, Step
+from consensus.cluster.plans import PlanError, make_plan
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ SERIES_MAX: Final = 600
 VERIFY_S: Final = 5.0
 """After the last move: how long the new placement is watched before its figures are taken."""
 BEFORE_S: Final = 10.0
-ASK_DEADLINE_S: Final = 1.0
 OPTIONS: Final = ("max_moves", "price", "epsilon", "load_epsilon", "seed")
 
 
@@ -119,10 +118,10 @@ class Redistributions:
             sample = here.traffic.window(now_ms(), HALF_LIFE_S, int(row.options.get("seed", 0)))
             options = {name: row.options[name] for name in OPTIONS if name in row.options}
             options["locked"] = sorted(account - 1 for account in locked)
-            blocks = here.placement.blocks.copy()
-            made, events = await planning.make_plan(
-                sample, blocks, len(here.placement.clusters), options, self.planned_events.append
-            )
+            made, events = await make_plan(sample, here.placement, options, self.planned_events.append)
+        except PlanError as error:
+            await records.change(row, status=FAILED, reason=str(error), ended=records.now())
+            raise Problem("unavailable", str(error)) from error
         except Problem as problem:
             await records.change(row, status=FAILED, reason=problem.detail, ended=records.now())
             raise
@@ -131,11 +130,6 @@ class Redistributions:
             raise
         finally:
             self.planning = None
-        clusters = here.placement.clusters
-        for move in made["moves"]:
-            move[0], move[1], move[2] = move[0] + 1, clusters[move[1]], clusters[move[2]]
-        for vertex in made["snapshot"]["vertices"]:
-            vertex[0], vertex[1] = vertex[0] + 1, clusters[vertex[1]]
         refused = made["status"] == "refused"
         await records.change(
             row,
@@ -265,7 +259,7 @@ class Redistributions:
             for account in part.moved:
                 placement.moved(account, part.target, placement.epochs.get(account, 0) + 1)
 
-        return Mover(topology(), row.key, steps, _ask, save, parts, watch().p99_ms)
+        return Mover(topology(), row.key, steps, ask, save, parts, watch().p99_ms)
 
     async def _run(self, carrying: Carrying) -> None:
         row, mover = carrying.row, carrying.mover
@@ -345,13 +339,6 @@ class Redistributions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def _ask(node: int, name: str, **arguments: Any) -> Any:
-    try:
-        return await hub().call(node, name, deadline_s=ASK_DEADLINE_S, **arguments)
-    except Problem:
-        return None
 
 
 @cache

@@ -9,9 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import hub
-from bankweb.redistribution.placement import Placement
+from bankweb.orchestration.nodes import best_node
 from bankweb.rest.problems import Problem
+from consensus.cluster import plans
+from consensus.cluster.plans import Placement
 from consensus.sharding.traffic import Traffic
 from consensus.types import NodeId
 
@@ -19,8 +22,6 @@ HALF_LIFE_S: Final = 60.0
 """Traffic of a minute ago counts half."""
 FRESH_S: Final = 0.5
 ASK_DEADLINE_S: Final = 2.0
-ROUNDS_MAX: Final = 64
-"""Answers taken from one node at a time; the rest comes with the next gathering."""
 HOT: Final = 20
 HISTORY_BUCKETS: Final = 30
 HISTORY_BUCKET_S: Final = 2.0
@@ -32,9 +33,12 @@ class Gatherer:
     """Traffic and placement of the bank on show, brought up to date on request."""
 
     def __init__(self) -> None:
-        self.placement = Placement()
+        self.placement = Placement(topology())
         self.traffic = Traffic(self.placement.accounts)
+        self.silent: list[NodeId] = []
+        """Nodes that did not tell what they remember when they were asked last."""
         self._gathered_at = -1e9
+        self._incarnation = -1
         self._lock = asyncio.Lock()
 
     async def gather(self, *, fresh_s: float = FRESH_S) -> None:
@@ -42,19 +46,27 @@ class Gatherer:
         async with self._lock:
             if time.monotonic() - self._gathered_at < fresh_s:
                 return
-            await asyncio.gather(*(self._from(node) for node in hub().connected()))
-            await self.placement.refresh(fresh_s=fresh_s)
+            nodes = list(hub().nodes)
+            heard = await asyncio.gather(*(plans.gather(self.traffic, node, ask) for node in nodes))
+            self.silent = [node for node, answered in zip(nodes, heard, strict=True) if not answered]
+            await self._place()
             self._gathered_at = time.monotonic()
 
-    async def _from(self, node: NodeId) -> None:
-        for _ in range(ROUNDS_MAX):
-            cursors = self.traffic.cursors(node)
+    async def _place(self) -> None:
+        """Ask a node of every cluster what has moved.
+
+        What one of them cannot tell another does: each is told of every flip. A cluster out of reach changes
+        nothing here.
+        """
+        incarnation = max((hub().nodes[n].status.get("incarnation", 0) for n in hub().nodes), default=0)
+        if incarnation != self._incarnation:
+            self._incarnation = incarnation
+            self.placement.begin()
+        for cluster in self.placement.clusters:
             try:
-                answer = await hub().call(node, "access", deadline_s=ASK_DEADLINE_S, **cursors)
+                await self.placement.read(best_node(cluster), ask)
             except Problem:
-                return
-            if not self.traffic.add(node, answer):
-                return
+                continue
 
     def share(self, span_s: float) -> tuple[float | None, int]:
         """Percent of the last ``span_s`` seconds' transactions that would cross now, and how many."""
@@ -94,6 +106,7 @@ class Gatherer:
             "transactions": seen.count,
             "reads": int(seen.reads.sum()),
             "missed": self.traffic.missed,
+            "silent": self.silent,
             "cross_shard_pct": round(seen.cross_shard_pct(placement.blocks), 2) if seen.count else None,
             "clusters": [
                 {
@@ -121,6 +134,14 @@ class Gatherer:
         bins = min(HISTORY_BINS, self.placement.accounts)
         rows = self.traffic.history(now_ms(), HISTORY_BUCKET_S, HISTORY_BUCKETS, bins)
         return {"bucket_s": HISTORY_BUCKET_S, "bins": bins, "rows": rows.tolist()}
+
+
+async def ask(node: NodeId, name: str, **arguments: Any) -> Any:
+    """The body of a node's answer, or None when it gives none in time."""
+    try:
+        return await hub().call(node, name, deadline_s=ASK_DEADLINE_S, **arguments)
+    except Problem:
+        return None
 
 
 def now_ms() -> float:

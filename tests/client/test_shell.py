@@ -17,6 +17,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from rich.console import Console
 
+from consensus.cli.reshard import Reshard
 from consensus.cli.shell.commands import COMMANDS, Shell
 from consensus.cli.shell.local import log_entry
 from consensus.cli.shell.prompt import ShellCompleter, piped, toolbar
@@ -44,6 +45,7 @@ class FakeTeller:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.resharded = Reshard("refused", "", 0.0, 0.0, 0, [])
         self.outcome = "committed"
         self.elsewhere: str | None = None
 
@@ -81,6 +83,10 @@ class FakeTeller:
     async def log(self, node: int, limit: int) -> list[LogEntry]:
         self.calls.append(("log", node, limit))
         return [LogEntry(1, (1, 1), "applied", "2 transactions [x]")]
+
+    async def reshard(self) -> Reshard:
+        self.calls.append(("reshard",))
+        return self.resharded
 
     async def performance(self) -> list[dict[str, Any]]:
         return [{"cluster": 1, "leader": 3, "latency_ms": {"p50": None, "p99": 4.5}}]
@@ -199,13 +205,21 @@ async def test_sets(session: Session) -> None:
         ("fail x", "N: must be a whole number"),
         ("printlog 1 0", "LINES: must be 1 to 500"),
         ("help me", "no such command"),
-        ("printreshard", "not part of this version yet"),
         ("send '1 2", "No closing quotation"),
     ],
 )
 async def test_errors_are_said_and_change_nothing(session: Session, line: str, said: str) -> None:
     assert said in await session.type(line, fails=True)
     assert not [call for call in session.teller.calls if call[1:2] != (1,)]
+
+
+async def test_printreshard_tells_what_moved_or_why_nothing_did(session: Session) -> None:
+    session.teller.resharded = Reshard("done", "", 66.5, 7.0, 3, [(2007, 1, 2), (9, 3, 1)])
+    said = await session.type("printreshard")
+    assert "2 of 3 accounts moved" in said and "66.5 % before, 7.0 % predicted" in said
+    assert "(2007, c1, c2)\n(9, c3, c1)" in said
+    session.teller.resharded = Reshard("refused", "no structure: …", 66.0, 66.0, 0, [])
+    assert "nothing moved: no structure" in await session.type("printreshard")
 
 
 async def test_help_names_every_command(session: Session) -> None:

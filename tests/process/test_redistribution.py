@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from consensus.workload.communities import Traffic
-from tests.process.test_site import Running, runbank, until
+from tests.process.test_site import ROOT, Running, runbank, until
 
 ACCOUNTS = 240
 BALANCE = 1_000
@@ -39,6 +42,7 @@ def site_pid(bank: Running) -> int:
 def test_accounts_that_trade_together_come_together(tmp_path: Path) -> None:
     with runbank(tmp_path / "bank", "--accounts", str(ACCOUNTS), "--balance", str(BALANCE)) as bank:
         people = Traffic("planted", ACCOUNTS, seed=3)
+        until(lambda: bank.rest("GET", "access-stats/")[1]["silent"] == [], "every worker answers the site")
         status, body = bank.rest("POST", "redistributions/", {"dry_run": True})
         assert (status, body["status"], body["progress"]["total"]) == (200, "refused", 0)
         assert "too thin" in body["reason"]
@@ -111,3 +115,13 @@ def test_accounts_that_trade_together_come_together(tmp_path: Path) -> None:
         assert len(bank.rest("GET", "shard-map/")[1]["ranges"]) == 3
         status, listed = bank.rest("GET", "redistributions/")
         assert [row["status"] for row in listed["results"]] == ["done", "done", "refused"]
+
+        done = subprocess.run(
+            [sys.executable, "manage.py", "redistribute", "--site", bank.url, "--dry-run", "--json"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        told = json.loads(done.stdout)
+        assert (told["status"], told["observed"]) == ("planned", None)
+        assert len(told["moves"]) > 50 and {len(move) for move in told["moves"]} == {3}

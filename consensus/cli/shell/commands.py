@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "printdb": Command("", "accounts that changed since the reset, on every node"),
     "printview": Command("", "every NEW-VIEW since the reset, and where the nodes stand"),
     "printlog": Command("[N [LINES]]", "the end of node N's log; without N that of every leader"),
+    "printreshard": Command("", "redistribute by the traffic so far; what moved as (account, from, to)"),
     "performance": Command("", "latency of this shell's transfers, and the leaders' figures"),
     "fail": Command("N", "F: node N acts disconnected, its timers stand still"),
     "recover": Command("N", "R: node N takes part again"),
@@ -49,7 +50,6 @@ COMMANDS: Final[dict[str, Command]] = {
     "load": Command("FILE", "read a CSV file of test sets"),
     "next": Command("", "reset the bank and run the next set of the file"),
     "skip": Command("", "leave the next set out"),
-    "printreshard": Command("", "what moved between clusters"),
     "help": Command("[COMMAND]", "this list"),
     "quit": Command("", "leave"),
 }
@@ -189,6 +189,21 @@ class Shell:
                 table.add_row(str(entry.slot), ballot, entry.state, escape(entry.summary))
             self._console.print(table)
 
+    async def _printreshard(self, arguments: list[str]) -> None:
+        self._console.print("learning from the traffic and planning …")
+        found = await self._teller.reshard()
+        if found.status == "refused":
+            self._console.print(f"PrintReshard: nothing moved: {found.reason}")
+            return
+        self._console.print(
+            f"PrintReshard: {len(found.moves)} of {found.planned} accounts moved; across clusters "
+            f"{found.before_pct:.1f} % before, {found.predicted_pct:.1f} % predicted"
+        )
+        for account, source, target in found.moves:
+            self._console.print(f"({account}, c{source}, c{target})")
+        if found.reason:
+            self._console.print(found.reason)
+
     async def _performance(self, arguments: list[str]) -> None:
         ordered = sorted(self._latencies_ms)
         if self.last is not None:
@@ -204,9 +219,6 @@ class Shell:
         for row in await self._teller.performance():
             shown = {name: value for name, value in row.items() if name != "cluster"}
             self._console.print(f"c{row['cluster']}: {escape(_figures_text(shown))}")
-
-    async def _printreshard(self, arguments: list[str]) -> None:
-        raise ShellError("moving accounts between clusters is not part of this version yet")
 
     # --- faults -----------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
+from consensus.cli.reshard import Reshard, reshard
 from consensus.cli.shell.teller import (
     Balance,
     ClusterViews,
@@ -21,6 +22,7 @@ from consensus.client.bank import BankClient
 from consensus.client.errors import ClientError, OperatorError
 from consensus.client.fleet import Fleet, leaders_in
 from consensus.client.seen import Seen
+from consensus.cluster.plans import PlanError
 from consensus.messages.client import Level
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet
@@ -172,6 +174,12 @@ class LocalTeller:
             {"cluster": cluster, "leader": node, **figures.get(node, {})}
             for cluster, node in sorted(leaders.items())
         ]
+
+    async def reshard(self) -> Reshard:
+        try:
+            return await reshard(self._fleet)
+        except PlanError as error:
+            raise TellerError(str(error)) from error
 
     async def fail(self, node: NodeId) -> None:
         with _told():

@@ -6,11 +6,13 @@ import asyncio
 import http.client
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from consensus.cli.reshard import Reshard
 from consensus.cli.shell.local import log_entry
 from consensus.cli.shell.teller import (
     Balance,
@@ -28,7 +30,8 @@ from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
 from consensus.types import AccountId, NodeId
 
-TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 120.0
+"""A plan for a million accounts takes half a minute."""
 BODY_BYTES_MAX: Final = 16 << 20
 PAGE: Final = 1_000
 POLL_S: Final = 0.2
@@ -122,6 +125,33 @@ class SiteTeller:
     async def performance(self) -> list[dict[str, Any]]:
         figures: list[dict[str, Any]] = (await self._ask("GET", "performance/"))["clusters"]
         return figures
+
+    async def redistribute(
+        self, dry_run: bool, max_moves: int | None, told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Plan at the site and, unless ``dry_run``, carry it out and wait; the document of REST.
+
+        ``told`` is called with it about once a second meanwhile.
+        """
+        order = {"dry_run": dry_run} | ({} if max_moves is None else {"max_moves": max_moves})
+        body = await self._ask("POST", "redistributions/", order)
+        while body["status"] in ("running", "paused"):
+            told(body)
+            await asyncio.sleep(1.0)
+            body = await self._ask("GET", f"redistributions/{body['id']}/")
+        return body
+
+    async def reshard(self) -> Reshard:
+        body = await self.redistribute(False, None, lambda body: None)
+        moves = [(move[0], move[1], move[2]) for move in body["moves"]] if body["status"] == "done" else []
+        return Reshard(
+            body["status"],
+            body["reason"] or "",
+            (body["before"] or {}).get("cross_shard_pct", 0.0),
+            (body["predicted"] or {}).get("cross_shard_pct", 0.0),
+            body["progress"]["total"],
+            moves,
+        )
 
     async def fail(self, node: NodeId) -> None:
         await self._ask("POST", f"nodes/{node}/fail/")

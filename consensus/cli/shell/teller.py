@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from consensus.cli.reshard import Reshard
 from consensus.messages.client import Level
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
@@ -111,6 +112,9 @@ class Teller(Protocol):
 
     async def performance(self) -> list[dict[str, Any]]:
         """Per cluster: ``cluster``, ``leader`` and the figures of its leader."""
+
+    async def reshard(self) -> Reshard:
+        """Redistribute the accounts by the traffic that was; what moved."""
 
     async def fail(self, node: NodeId) -> None: ...
 
