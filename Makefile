@@ -14,7 +14,7 @@ DEV := .venv/.installed-dev
 NODE := node_modules/.installed
 STATIC_SCRIPTS := $(wildcard package.json package-lock.json)
 
-.PHONY: help setup run start stop status lint check test sim soak bench bench-partition docs screenshots requirements clean
+.PHONY: help setup run start stop status lint check test sim soak bench bench-partition bench-redistribution docs screenshots requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,9 @@ bench: $(RUN) ## Every load beside the floor, in turn, with its target: ARGS="--
 
 bench-partition: $(RUN) ## The partitioner's and planner's figures: MTKAHYPAR_PYTHON=python ARGS="--only plans"
 	@exec $(PY) -m consensus.cli.partition_bench $(ARGS)
+
+bench-redistribution: $(RUN) ## A redistribution under load: throughput before, during, after; unavailability; outcomes
+	@exec $(PY) -m consensus.cli.redistribution_bench $(ARGS)
 
 docs: $(DEV) ## Check links, anchors and diagrams of the documentation
 	@exec $(PY) scripts/check_docs.py

@@ -114,13 +114,14 @@ class TwoPhase:
         held: list[Account] = []
         if well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2:
             found = self._find(legs)
-            if found is None:
-                answer.refused.append((item.number, Refusal.WRONG_OWNER))
+            if found is None or any(account.id in state.moves.taken for account in found):
+                # The payer left after this entry was proposed. The participants have been asked already, so
+                # they are told at once that nothing comes of it; the client tries again.
+                reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
+                answer.refused.append((item.number, reason))
+                self._take_back(slot, tx, item, aborted)
                 return
             held = found
-            if any(account.id in state.moves.taken for account in held):
-                answer.refused.append((item.number, Refusal.MIGRATING))
-                return
             if len(held) < len(legs) // 2:
                 status = Status.UNKNOWN_ACCOUNT
             elif any(account.id in state.cross.locks for account in held):
@@ -134,11 +135,7 @@ class TwoPhase:
             session.outcomes[item.number] = outcome
             answer.numbers.append(item.number)
             answer.outcomes.append(outcome)
-            participants = tuple(sorted(set(item.homes) - {self.own}))
-            unfinished = Unfinished(slot, False, participants)
-            state.cross.coordinate(tx, slot)
-            state.cross.decided(tx, unfinished)
-            aborted.decided.append((tx, unfinished))
+            self._take_back(slot, tx, item, aborted)
             return
         after = self._take(held, legs)
         prepared = Prepared(
@@ -147,6 +144,14 @@ class TwoPhase:
         )  # fmt: skip
         state.cross.hold(prepared)
         result.prepared.append(tx)
+
+    def _take_back(self, slot: Slot, tx: TxId, item: CrossItem, aborted: Decided) -> None:
+        """The attempt of this slot ends without having been prepared: whoever was asked has to know."""
+        participants = tuple(sorted(set(item.homes) - {self.own}))
+        unfinished = Unfinished(slot, False, participants)
+        self.state.cross.coordinate(tx, slot)
+        self.state.cross.decided(tx, unfinished)
+        aborted.decided.append((tx, unfinished))
 
     def _seen(self, item: CrossItem, held: list[Account]) -> tuple[int, ...]:
         """Version and balance of each leg, as an abort saw them; (-1, -1) for those of other clusters."""
@@ -212,8 +217,9 @@ class TwoPhase:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
             if prepared is not None and prepared.coordinator != entry.coordinator:
-                # A client used one TxId for two wishes: the vote on one must not count for the other.
-                result.votes.append(no(row, Status.INVALID))
+                # The vote on the attempt of one coordinator must not count for that of another. The payer has
+                # moved in between, and the earlier attempt is about to end: this one is taken back meanwhile.
+                result.votes.append(moved(self.state, row))
             elif prepared is not None:
                 if row.at > prepared.at:
                     prepared.at = row.at

@@ -21,7 +21,9 @@ from consensus.net import control
 from consensus.net.redial import Target
 from consensus.node import logs
 from consensus.node.runtime import EXIT_DISK, Node
+from consensus.storage.broken import BreakableFiles
 from consensus.storage.errors import FolderInUse, StorageError
+from consensus.storage.files import Files
 from consensus.storage.folder import NodeFolder
 from consensus.types import Ballot, NodeId
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from consensus.topology import Topology
 
 SECRET_VARIABLE = "PAXOS_BANK_SECRET"
+NEMESIS_VARIABLE = "PAXOS_BANK_NEMESIS"
+"""Set for banks that are started to be broken: only their disks and clocks can be tampered with."""
 EXIT_OTHER = 1
 EXIT_CONFIG = 2
 SWITCH_INTERVAL_S = 0.001
@@ -70,7 +74,8 @@ async def _run(
     import asyncio
 
     first = Ballot(1, topology.cluster_by_node[me].first_leader)
-    folder = NodeFolder(data, me, first, topology.limits.segment_bytes)
+    files = BreakableFiles() if os.environ.get(NEMESIS_VARIABLE) else Files()
+    folder = NodeFolder(data, me, first, topology.limits.segment_bytes, files)
     try:
         node = Node(me, topology, folder, bootstrap, secret, site)
         loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from consensus.replica.door import Replica
 from consensus.types import NodeId
 
 DELAY_MS_MAX: Final = 60_000
+SKEW_MS_MAX: Final = 3_600_000
 REPLY_BYTES_MAX: Final = codec.FRAME_BYTES_MAX - 1_024
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ class Steered(Protocol):
 
     @property
     def access(self) -> Access: ...
+
+    def break_disk(self, kind: str, span_ms: float) -> bool: ...
+
+    def skew_clock(self, offset_ms: float) -> bool: ...
 
 
 class _Args(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,6 +139,12 @@ class _Map(_Args):
     limit: Annotated[int, msgspec.Meta(ge=1, le=inspect_moves.MAP_MAX)] = inspect_moves.MAP_MAX
 
 
+class _Nemesis(_Args):
+    disk: Literal["", "stall", "fail", "full"] | None = None
+    span_ms: Annotated[float, msgspec.Meta(ge=0, le=DELAY_MS_MAX)] = 0.0
+    skew_ms: Annotated[float, msgspec.Meta(ge=-SKEW_MS_MAX, le=SKEW_MS_MAX)] | None = None
+
+
 class _Access(_Args):
     pairs: Count = 0
     sets: Count = 0
@@ -177,6 +188,7 @@ class Operators:
                 _Access,
                 lambda args, wire: node.access.document(args.pairs, args.sets, args.reads, args.limit),
             ),
+            "nemesis": (_Nemesis, self._nemesis),
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
             "latency": (_Args, lambda args, wire: node.latency()),
@@ -224,6 +236,13 @@ class Operators:
 
     def _link(self, args: _Link, wire: Wire) -> None:
         self._node.set_link(args.to, LinkFault(args.cut, args.delay_ms, args.loss))
+
+    def _nemesis(self, args: _Nemesis, wire: Wire) -> None:
+        """Break the disk, or set the wall clock wrong: only where the process was started for that."""
+        done = args.disk is None or self._node.break_disk(args.disk, args.span_ms)
+        done = done and (args.skew_ms is None or self._node.skew_clock(args.skew_ms))
+        if not done:
+            raise CommandError("this bank was not started to be broken; manage.py verify starts one that is")
 
     def _audit(self, args: _Cut, wire: Wire) -> dict[str, Any]:
         """The report of a cut once it is applied here; null before, and when it is long past."""

@@ -32,6 +32,7 @@ from consensus.node.operator import CommandError, Operators
 from consensus.node.telemetry import Telemetry
 from consensus.replica import inspect
 from consensus.replica.door import Replica
+from consensus.storage.broken import BreakableFiles
 from consensus.storage.errors import StorageError
 from consensus.storage.folder import NodeFolder, Opened
 from consensus.topology import Topology
@@ -84,6 +85,8 @@ class Node:
         self._counts: Counter[str] = Counter()
         self._latencies = Latencies()
         self.access = Access()
+        self._skew_us = 0
+        """How wrong the wall clock is on purpose."""
         self._dirty: list[Wire] = []
         self._turn_due = False
         limits = topology.limits
@@ -162,7 +165,7 @@ class Node:
 
     def _check_alive(self) -> None:
         self._loop.call_later(ALIVE_CHECK_S, self._check_alive)
-        self.replica.ctx.wall_offset_us = wall_offset_us()
+        self.replica.ctx.wall_offset_us = wall_offset_us() + self._skew_us
         self._server.check_alive()
         self._peers.check_alive()
         if self._control is not None:
@@ -333,6 +336,22 @@ class Node:
             "latency_ms": self._latencies.figures(),
             "since_s": round(seconds, 3),
         }
+
+    def break_disk(self, kind: str, span_ms: float) -> bool:
+        """Let the disk misbehave (:class:`BreakableFiles`); False where it cannot."""
+        files = self._folder.files
+        if not isinstance(files, BreakableFiles):
+            return False
+        files.break_(kind, span_ms)
+        return True
+
+    def skew_clock(self, offset_ms: float) -> bool:
+        """Let the wall clock be wrong by ``offset_ms``; False where that is not allowed."""
+        if not isinstance(self._folder.files, BreakableFiles):
+            return False
+        self._skew_us = int(offset_ms * 1_000)
+        self.replica.ctx.wall_offset_us = wall_offset_us() + self._skew_us
+        return True
 
     def cut(self, number: int) -> None:
         """Begin an audit cut in this cluster; nothing happens unless this node leads it."""

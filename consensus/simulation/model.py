@@ -319,7 +319,10 @@ class Bank:
         seen: tuple[int, ...] = ()
         if _shape(item) and len(item.homes) == len(item.legs) // 2:
             missing = [account for account in own if account not in self.balances]
-            if any(1 <= account <= self.accounts_total for account in missing):
+            gone = any(1 <= account <= self.accounts_total for account in missing)
+            if gone or any(account in self.moves.taken for account in own):
+                self.whole.taken_back(tx)
+                self.unfinished.add(tx)
                 return
             if missing:
                 status = Status.UNKNOWN_ACCOUNT

@@ -80,7 +80,7 @@ class Participant:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
             if prepared is not None and prepared.coordinator != message.coordinator:
-                self._vote_no(message.coordinator, row, Status.INVALID)
+                self._vote_no(message.coordinator, row, MOVED)
             elif prepared is not None and prepared.at == row.at:
                 self._votes.setdefault(message.coordinator, []).append(yes(prepared))
             elif prepared is not None:
@@ -142,7 +142,7 @@ class Participant:
         """An older transaction got a lock that it waits for."""
         self._vote_no(wait.coordinator, wait.row, Status.LOCK_CONFLICT)
 
-    def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: Status) -> None:
+    def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: int) -> None:
         vote = no(row, status)
         self._votes.setdefault(coordinator, []).append(vote)
         self._trace(vote)

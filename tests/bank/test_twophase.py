@@ -152,11 +152,16 @@ def test_a_prepare_that_meets_a_lock_has_no_effect() -> None:
     assert balances(machine)[:2] == [70, 100] and TxId(ALICE, 1) not in machine.state.cross.prepared
 
 
-def test_a_prepare_for_accounts_owned_elsewhere_is_refused() -> None:
+def test_a_prepare_whose_payer_is_gone_is_taken_back_from_those_who_were_asked() -> None:
     machine = machine_of()
-    answer, prepared = apply(machine, cross(0, pay(11, 1, 5), homes=(1, 1)))
+    answer, prepared, decided = apply(machine, cross(0, pay(11, 1, 5), homes=(1, 2)))
     assert answer == Applied(ALICE, [], [], [(0, Refusal.WRONG_OWNER)], False)
     assert prepared == CrossPrepared([], []) and not machine.state.sessions[ALICE].outcomes
+    unfinished = Unfinished(machine.state.slot, False, (2,))
+    assert decided == Decided([(TxId(ALICE, 0), unfinished)], [])
+    assert machine.state.cross.unfinished == {TxId(ALICE, 0): unfinished}
+    again = applied(machine, cross(0, pay(11, 1, 5), homes=(1, 2)))
+    assert again.refused == [(0, Refusal.MIGRATING)], "its participants do not know yet"
 
 
 def test_a_prepare_of_a_settled_number_or_unknown_session_is_refused() -> None:
@@ -339,12 +344,12 @@ def test_one_tx_id_of_two_coordinators_is_prepared_for_the_first_only() -> None:
     apply(coordinating, cross(0, pay(11, 1, 30)))
     held = coordinating.state.cross.prepared[TX]
     no = vote(coordinating, part((12, 50), at=99))
-    assert no.status == Status.INVALID
+    assert no.status == MOVED
     assert coordinating.state.cross.prepared == {TX: held} and held.at == 2
     taking_part = machine_of(2)
     yes = vote(taking_part, part((11, 20)))
     other = PartPrepare(3, 0, [PrepareRow(ALICE, 0, 99, 9, (12, 50))])
-    assert vote(taking_part, other).status == Status.INVALID
+    assert vote(taking_part, other).status == MOVED
     assert balances(taking_part)[:2] == [120, 100]
     assert vote(taking_part, part((11, 20))) == yes
     apply(taking_part, PartDecide(3, 0, [DecisionRow(ALICE, 0, 99, True)]))

@@ -7,6 +7,7 @@ import pytest
 from consensus.messages.client import Status
 from consensus.messages.entries import PartDecide, PartPrepare
 from consensus.messages.txn import (
+    MOVED,
     DecisionRow,
     PrepareRow,
     TxAck,
@@ -112,11 +113,11 @@ def test_prepares_below_the_mark_or_finished_are_ignored() -> None:
     assert not party.queue.pending and party.take_sends() == []
 
 
-def test_a_tx_id_that_another_coordinator_prepared_is_a_no() -> None:
+def test_a_tx_id_that_another_coordinator_prepared_is_taken_back_meanwhile() -> None:
     party = prepared(11, 20)
     for at in (5, 9):
         party.ask(ask(row(0, 12, 50, at=at), coordinator=3))
-        assert votes(party) == [(0, Status.INVALID)] and not party.queue.pending
+        assert votes(party) == [(0, MOVED)] and not party.queue.pending
 
 
 # --- wait-die ------------------------------------------------------------------------------
