@@ -147,6 +147,7 @@ def rows_of(result: dict[str, Any], moved: dict[str, Any], fresh_tps: float) -> 
     others = sum(
         count for reason, count in result["aborted"].items() if reason != "insufficient_funds"
     ) + sum(result["refused"].values())
+    exact = result["conserved"] and result["replicas_agree"]
     predicted = moved["plan"]["predicted"]["cross_shard_pct"]
     return [
         Row("throughput after, over before", 1.5, after / before, least=True),
@@ -184,6 +185,7 @@ async def _main(arguments: argparse.Namespace) -> int:
         running = asyncio.create_task(run_bench(topology, bank.secret, load, clock.told))
         moved = await redistribution(bank, clock)
         result = await running
+        to_stderr(f"aborted {result['aborted']}, refused {result['refused']}, unknown {result['unknown']}")
     fresh_tps = await _fresh(topology_of(*sizes), moved["observed_pct"], arguments.seed)
     rows = rows_of(result, moved, fresh_tps)
     if arguments.json:

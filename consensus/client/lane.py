@@ -271,6 +271,9 @@ class Lane:
             self._opening.pop(session.id, None)
             self.resend(refused)
         elif reason in (Refusal.SESSION_UNKNOWN, Refusal.SESSION_EXPIRED):
+            if message.numbers and not refused:
+                # About a late copy of what has been answered meanwhile, here or by the payer's new owner.
+                return
             # Opening it again could run a number twice whose outcome was forgotten with the session.
             self._host.session_lost(session)
             for pending in refused:

@@ -330,6 +330,16 @@ async def test_a_forgotten_session_is_never_opened_again(bank: FakeBank, connect
     assert opened.count(sessions[0]) == 1
 
 
+async def test_a_late_copy_of_what_is_answered_costs_no_session(bank: FakeBank, connect: Any) -> None:
+    """A resent copy meets a leader that knows its number as settled; the session itself is fine."""
+    client = await connect(bank)
+    first = await client.transfer(1, 2, 1)
+    await bank.nodes[1].say(Refused(first.id.session, [first.id.number], Refusal.SESSION_EXPIRED))
+    second = await client.transfer(1, 2, 1)
+    assert (second.outcome, second.id.session) == ("committed", first.id.session)
+    assert second.id.number == first.id.number + 1
+
+
 async def test_accounts_of_two_clusters(connect: Any) -> None:
     bank = await start_fake_bank(2)
     try:
