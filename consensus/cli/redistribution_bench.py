@@ -159,12 +159,7 @@ def rows_of(result: dict[str, Any], moved: dict[str, Any], fresh_tps: float) -> 
         Row("unavailability per account, max ms", 400.0, max(waits, default=0.0)),
         Row("outcomes besides committed and insufficient_funds", 0.0, float(others + result["unknown"])),
         Row("accounts that could not be moved", 0.0, float(moved["given_up"])),
-        Row(
-            "money and replicas exact",
-            1.0,
-            float(result["conserved"] and result["replicas_agree"]),
-            least=True,
-        ),
+        Row("money and replicas exact", 1.0, float(exact), least=True),
     ]
 
 
