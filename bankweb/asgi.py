@@ -113,6 +113,7 @@ class Nowhere(AsyncWebsocketConsumer):
 
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
+    await live().close()
     await benchmarks().close()
     await trigger().close()
     await redistributions().close()
@@ -142,6 +143,7 @@ steps.steps()
 redistributions().start()
 at_first_worker(trigger().begin)
 at_first_worker(fail_unfinished)
+at_first_worker(live().record)
 _close_with_daphne()
 
 application = ProtocolTypeRouter(

@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("bankweb.testsets.api_urls")),
     path("api/", include("bankweb.redistribution.api_urls")),
     path("api/", include("bankweb.benchmarks.api_urls")),
+    path("api/", include("bankweb.observatory.api_urls")),
     path("api/schema/", Schema.as_view(), name="api-schema"),
     path("api/docs/", Docs.as_view(), name="api-docs"),
     path("", include("bankweb.observatory.urls")),

@@ -36,7 +36,8 @@ from typing import Any, Final
 
 import msgspec
 
-from bankweb.observatory import checks
+from bankweb.observatory import checks, recordings
+from bankweb.observatory.recordings import AlwaysOn
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import IDLE_HZ, LIVE_HZ, hub
 from consensus.trace import events, fold
@@ -123,7 +124,9 @@ class LiveHub:
         self.frame_number = 0
         self._numbering = events.Numbering()
         plain = events.plain_topology(topology().clusters)
-        self.state = fold.begin(events.header(run=self.run, source="live", t0=now_us(), topology=plain))
+        self.header = events.header(run=self.run, source="live", t0=now_us(), topology=plain)
+        self.state = fold.begin(self.header)
+        self.recording: AlwaysOn | None = None
         self._buffer: list[dict[str, Any]] = []
         self._dropped = 0
         self._statuses: dict[NodeId, dict[str, Any]] = {}
@@ -131,6 +134,19 @@ class LiveHub:
         self._browsers: set[Browser] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._framed_at = 0.0
+
+    async def record(self) -> None:
+        """From now on everything goes to disk, too, watched or not."""
+        await asyncio.to_thread(recordings.trim_runs)
+        self._fold()
+        self.recording = AlwaysOn(self.header)
+        self.recording.begin(self.state)
+
+    async def close(self) -> None:
+        """Write what has not been written yet."""
+        recording, self.recording = self.recording, None
+        if recording is not None:
+            await asyncio.to_thread(recording.close)
 
     # --- Listener ----------------------------------------------------------
 
@@ -176,6 +192,8 @@ class LiveHub:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             _log.warning("an event is not of the schema: %r; what came with it is checked one by one", error)
             numbered = self._fold_singly(numbered)
+        if self.recording is not None:
+            self.recording.offer(numbered, self.state)
         return numbered
 
     def _fold_singly(self, numbered: list[dict[str, Any]]) -> list[dict[str, Any]]:

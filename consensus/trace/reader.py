@@ -45,9 +45,9 @@ class Recording:
         if path.is_dir() and name != f"{1:06d}{SEGMENT_SUFFIX}":
             self.header = {**first, "truncated": True}
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Events and keyframes in order, without the headers and repeated segment keyframes."""
-        for path in self._paths:
+    def lines(self, paths: list[Path] | None = None) -> Iterator[dict[str, Any]]:
+        """Events and keyframes in order, without headers; of some of its segments only, if they are given."""
+        for path in self._paths if paths is None else paths:
             for line in _lines(path):
                 if "v" not in line:
                     yield line
@@ -64,6 +64,58 @@ class Recording:
             if kinds is None or line["k"] in kinds:
                 yield line
 
+    def _from(self, name: str, value: int) -> list[Path]:
+        """The segments from the last one on whose first keyframe has ``name`` at or before ``value``."""
+        for index in range(len(self._paths) - 1, 0, -1):
+            lines = _lines(self._paths[index])
+            next(lines, None)
+            key = next(lines, None)
+            if key is not None and "state" in key and key[name] <= value:
+                return self._paths[index:]
+        return self._paths
+
+    def between(self, first: int, last: int) -> Iterator[TraceEvent]:
+        """Events of ``first <= time <= last`` in UTC microseconds.
+
+        The time of an event is the latest ``ts`` up to it, as that of a state: clocks of nodes differ a
+        little, and a seek must not depend on which of them was behind.
+        """
+        now = 0
+        for line in self.lines(self._from("ts", first - 1)):
+            now = max(now, line["ts"])
+            if now > last:
+                return
+            if "state" not in line and now >= first:
+                yield line
+
+    def state_at_time(self, at: int) -> State:
+        """The state at ``at`` (UTC microseconds), folded on from the nearest keyframe before it.
+
+        Raises:
+            TraceError: the recording starts later.
+        """
+        state = None if self.header["truncated"] or at < self.header["t0"] else folding.begin(self.header)
+        pending: list[TraceEvent] = []
+        for line in self.lines(self._from("ts", at)):
+            if line["ts"] > at:
+                break
+            if "state" in line:
+                state, pending = line["state"], []
+            else:
+                pending.append(line)
+        if state is None:
+            raise TraceError(f"t {at} is before the start of the recording")
+        return folding.fold_all(state, pending)
+
+    def span(self) -> tuple[int, int, int, int]:
+        """First and last time (UTC microseconds) and first and last order number."""
+        first = next(self.lines(), None)
+        last_t, last_q = self.header["t0"], 0
+        for line in self.lines(self._paths[-1:]):
+            last_t, last_q = max(last_t, line["ts"]), max(last_q, line["q"])
+        start = self.header["t0"] if first is None or not self.header["truncated"] else first["ts"]
+        return start, max(last_t, start), 0 if first is None else first["q"], last_q
+
     def state_at(self, q: int) -> State:
         """The state after the event ``q``, folded on from the nearest keyframe before it.
 
@@ -72,7 +124,7 @@ class Recording:
         """
         state = None if self.header["truncated"] else folding.begin(self.header)
         pending: list[TraceEvent] = []
-        for line in self.lines():
+        for line in self.lines(self._from("q", q)):
             if line["q"] > q:
                 break
             if "state" in line:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from consensus.trace import fold as folding
+from consensus.trace.draft import State
 from consensus.trace.events import TraceEvent
 
 SEGMENT_SUFFIX: Final = ".ndjson.gz"
@@ -56,7 +57,8 @@ class Recorder:
         if any(folder.glob(f"*{SEGMENT_SUFFIX}")):
             raise FileExistsError(f"{folder} holds a recording already; choose an empty folder")
         self.folder = folder
-        self.state = folding.begin(header)
+        self._state = folding.begin(header)
+        self._unfolded: list[TraceEvent] = []
         self._header = dict(header)
         self._segment_bytes = segment_bytes
         self._ring_bytes = ring_bytes
@@ -75,7 +77,7 @@ class Recorder:
         """
         for event in events:
             assert "q" in event, "events are numbered before they are recorded"
-            self.state = folding.fold(self.state, event)
+            self._unfolded.append(event)
             self._line(event)
             self._since_keyframe += 1
             if self._written >= self._segment_bytes:
@@ -85,6 +87,20 @@ class Recorder:
                 self._keyframe()
         if self._file is not None:
             self._file.flush()
+
+    @property
+    def state(self) -> State:
+        """The fold of everything written. Folded in batches: that copies each part of a state once."""
+        if self._unfolded:
+            self._state = folding.fold_all(self._state, self._unfolded)
+            self._unfolded = []
+        return self._state
+
+    def resync(self, state: State) -> None:
+        """Go on from ``state`` after events that were not written: a keyframe holds it."""
+        self._unfolded = []
+        self._state = state
+        self._keyframe()
 
     def close(self) -> None:
         """Finish the last segment. Further writes are an error; closing again is not."""
@@ -97,7 +113,8 @@ class Recorder:
         self._written += len(data)
 
     def _keyframe(self) -> None:
-        self._line({"q": self.state["q"], "ts": self.state["ts"], "state": self.state})
+        state = self.state
+        self._line({"q": state["q"], "ts": state["ts"], "state": state})
         self._since_keyframe = 0
 
     def _open_segment(self) -> None:

@@ -1,0 +1,230 @@
+"""Recordings on disk: the one that is always on, and those that were saved or uploaded.
+
+Folder ``recordings`` of the bank's data: a folder per run of the site (segments in a ring, see
+:mod:`consensus.trace.recorder`) and a file ``<id>.ndjson.gz`` per saved one. Everything here that reads
+or writes blocks on the disk; views call it in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import logging
+import queue
+import re
+import secrets
+import shutil
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from django.conf import settings
+
+from consensus.trace import checking
+from consensus.trace.events import TraceError
+from consensus.trace.reader import Recording
+from consensus.trace.recorder import SEGMENT_SUFFIX, Recorder
+
+_log = logging.getLogger(__name__)
+
+RUNS_MAX: Final = 4
+"""Runs of earlier sites that stay, besides the present one; each is bounded by the recorder's ring."""
+SAVED_MAX: Final = 100
+SAVED_BYTES_MAX: Final = 1 << 30
+QUEUE_BATCHES_MAX: Final = 400
+"""Batches (20 a second) that wait for the disk; what comes beyond is a gap in the recording."""
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
+_encode: Final = msgspec.json.Encoder().encode
+
+Batch = tuple[list[dict[str, Any]], dict[str, Any]]
+"""Numbered events, and the state after them."""
+
+
+class FullError(Exception):
+    """No room for another saved recording; the text says what to do."""
+
+
+class AlwaysOn:
+    """Writes what the live hub numbers, on a thread of its own. :meth:`offer` never waits."""
+
+    def __init__(self, header: dict[str, Any]) -> None:
+        self.run = str(header["run"])
+        self._header = header
+        self._queue: queue.Queue[Batch | None] = queue.Queue(QUEUE_BATCHES_MAX)
+        self._lost: tuple[int, int] | None = None
+        self._state: dict[str, Any] | None = None
+        self._thread = threading.Thread(target=self._write_on, name="recording", daemon=True)
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``: the recording begins with it as a keyframe."""
+        self._state = state
+        self._thread.start()
+
+    def offer(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
+        """Have ``events`` written. What there is no room for is told as a gap when there is room again."""
+        if not events:
+            return
+        if self._lost is not None:
+            gap = {
+                "k": "gap",
+                "ts": state["ts"],
+                "from": self._lost[0],
+                "to": self._lost[1],
+                "q": self._lost[1],
+            }
+            try:
+                self._queue.put_nowait(([gap], {}))
+                self._queue.put_nowait((events, state))
+            except queue.Full:
+                self._lost = (self._lost[0], events[-1]["q"])
+            else:
+                self._lost = None
+            return
+        try:
+            self._queue.put_nowait((events, state))
+        except queue.Full:
+            self._lost = (events[0]["q"], events[-1]["q"])
+
+    def _write_on(self) -> None:
+        try:
+            recorder = Recorder(folder() / self.run, self._header)
+            if self._state is not None:
+                recorder.resync(self._state)
+                self._state = None
+            resync = False
+            with contextlib.closing(recorder):
+                while (batch := self._queue.get()) is not None:
+                    events, state = batch
+                    recorder.write(events)
+                    if resync:
+                        recorder.resync(state)
+                    resync = events[0]["k"] == "gap" and not state
+        except OSError as error:
+            _log.error("recording ends, the site goes on: %s", error)
+
+    def close(self) -> None:
+        """Write what waits and end."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+
+def folder() -> Path:
+    return Path(settings.BANK_DATA) / "recordings"
+
+
+def trim_runs() -> None:
+    """Let runs of earlier sites go, the oldest first."""
+    runs = [path for path in folder().glob("live-*") if path.is_dir()]
+    for path in sorted(runs, key=lambda path: path.stat().st_mtime)[: max(0, len(runs) - RUNS_MAX)]:
+        shutil.rmtree(path)
+
+
+def find(name: str) -> Path | None:
+    """Where the recording ``name`` is; None when there is none."""
+    if not _ID.fullmatch(name):
+        return None
+    saved = folder() / f"{name}{SEGMENT_SUFFIX}"
+    if saved.is_file():
+        return saved
+    run = folder() / name
+    return run if run.is_dir() and any(run.glob(f"*{SEGMENT_SUFFIX}")) else None
+
+
+def listed() -> list[dict[str, Any]]:
+    """All of them, newest first."""
+    root = folder()
+    if not root.is_dir():
+        return []
+    paths = [path for path in root.iterdir() if path.is_dir() or path.name.endswith(SEGMENT_SUFFIX)]
+    found = []
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            found.append(described(path))
+        except TraceError as error:
+            _log.warning("not listed: %s", error)
+    return found
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What is said of one.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    recording = Recording(path)
+    start, end, first, last = recording.span()
+    files = list(path.glob(f"*{SEGMENT_SUFFIX}")) if path.is_dir() else [path]
+    head = recording.header
+    return {
+        "id": path.name.removesuffix(SEGMENT_SUFFIX),
+        "run": head["run"],
+        "src": head["src"],
+        "saved": not path.is_dir(),
+        "seed": head["seed"],
+        "start": start,
+        "end": end,
+        "first": first,
+        "last": last,
+        "truncated": head["truncated"],
+        "bytes": sum(file.stat().st_size for file in files),
+    }
+
+
+def plain_lines(path: Path) -> list[bytes]:
+    """Header, events and keyframes, one JSON line each."""
+    recording = Recording(path)
+    return [_encode(line) + b"\n" for line in (recording.header, *recording.lines())]
+
+
+def packed(path: Path) -> bytes:
+    """The recording as one gzip file."""
+    return gzip.compress(b"".join(plain_lines(path)), 6, mtime=0)
+
+
+def save(name: str) -> Path:
+    """Keep the recording ``name`` as it is now, out of the ring's reach.
+
+    Raises:
+        FullError: there are too many.
+        TraceError: there is no such recording.
+    """
+    path = find(name)
+    if path is None:
+        raise TraceError(f"there is no recording {name}")
+    return _store(Recording(path).header, packed(path))
+
+
+def upload(data: bytes) -> Path:
+    """Keep a recording from outside, once every line of it is checked.
+
+    Raises:
+        FullError: there are too many.
+        TraceError: it is none of schema v1; the text names line and field.
+    """
+    head, lines = checking.checked(data)
+    text = b"".join(_encode(line) + b"\n" for line in (head, *lines))
+    return _store(head, gzip.compress(text, 6, mtime=0))
+
+
+def _store(head: dict[str, Any], data: bytes) -> Path:
+    saved = list(folder().glob(f"*{SEGMENT_SUFFIX}"))
+    if len(saved) >= SAVED_MAX or sum(path.stat().st_size for path in saved) + len(data) > SAVED_BYTES_MAX:
+        raise FullError(f"{len(saved)} recordings are kept; delete some first")
+    folder().mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", head["run"]).strip("-._")[:60] or "run"
+    path = folder() / f"{name}-{secrets.token_hex(3)}{SEGMENT_SUFFIX}"
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.rename(path)
+    return path
+
+
+def remove(name: str) -> bool:
+    """Delete a saved recording; False when it is not a saved one."""
+    path = find(name)
+    if path is None or path.is_dir():
+        return False
+    path.unlink()
+    return True

@@ -1,0 +1,133 @@
+"""Checks a recording that comes from outside, line by line, before anybody reads it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from consensus.trace import fold as folding
+from consensus.trace.draft import State
+from consensus.trace.events import SCHEMA_VERSION, SOURCES, TraceError, problems
+
+PLAIN_BYTES_MAX: Final = 64 << 20
+"""Of a recording once it is unpacked."""
+LINE_BYTES_MAX: Final = 1 << 20
+NODES_MAX: Final = 180
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_HEADER: Final = {
+    "run": str,
+    "src": str,
+    "sha": str,
+    "seed": int,
+    "topology": dict,
+    "t0": int,
+    "truncated": bool,
+}
+
+
+def unpacked(data: bytes) -> bytes:
+    """``data``, out of its gzip members if it is packed.
+
+    Raises:
+        TraceError: it is damaged, or too large once unpacked.
+    """
+    if data[:2] != b"\x1f\x8b":
+        return data
+    whole = bytearray()
+    while data:
+        packed = zlib.decompressobj(_GZIP)
+        try:
+            whole += packed.decompress(data, PLAIN_BYTES_MAX + 1 - len(whole))
+        except zlib.error as error:
+            raise TraceError(f"the gzip data is damaged: {error}") from error
+        if len(whole) > PLAIN_BYTES_MAX:
+            raise TraceError(f"unpacked it is larger than {PLAIN_BYTES_MAX >> 20} MiB")
+        if not packed.eof:
+            raise TraceError("the gzip data ends too early")
+        data = packed.unused_data
+    return bytes(whole)
+
+
+def checked(data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Header and events of a recording, packed or plain.
+
+    Keyframes are not taken over: whoever stores it makes them anew from the events. A recording whose start
+    is gone begins with a keyframe, which comes first in the list; every event is folded once.
+
+    Raises:
+        TraceError: a line is not of schema v1; the text names line and field.
+    """
+    lines = enumerate(unpacked(data).splitlines(), 1)
+    head = _header(lines)
+    state: State = folding.begin(head)
+    found: list[dict[str, Any]] = []
+    last = 0
+    for number, value in _objects(lines):
+        if "v" in value:
+            continue
+        if "state" in value:
+            if not found and head["truncated"]:
+                found.append(value)
+                state = value["state"]
+            continue
+        wrong = problems(value)
+        q: Any = value.get("q")
+        if type(q) is not int or q <= last:
+            wrong.append(f"q: must be an integer above {last}")
+        if wrong:
+            raise TraceError(f"line {number}: {'; '.join(wrong)}")
+        try:
+            state = folding.fold(state, value)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise TraceError(
+                f"line {number}: {value['k']} has a field that cannot be read: {error!r}"
+            ) from error
+        last = int(q)
+        found.append(value)
+    return head, found
+
+
+def _objects(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    decode = msgspec.json.Decoder().decode
+    for number, line in lines:
+        if len(line) > LINE_BYTES_MAX:
+            raise TraceError(f"line {number}: longer than {LINE_BYTES_MAX >> 10} KiB")
+        try:
+            value = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise TraceError(f"line {number}: not JSON: {error}") from error
+        if type(value) is not dict:
+            raise TraceError(f"line {number}: not an object")
+        yield number, value
+
+
+def _header(lines: Iterator[tuple[int, bytes]]) -> dict[str, Any]:
+    first = next(_objects(lines), None)
+    if first is None:
+        raise TraceError("line 1: there is none")
+    head = first[1]
+    if head.get("v") != SCHEMA_VERSION:
+        raise TraceError(f"line 1: v: must be {SCHEMA_VERSION}")
+    for name, kind in _HEADER.items():
+        if type(head.get(name)) is not kind:
+            raise TraceError(f"line 1: {name}: missing or not of type {kind.__name__}")
+    if head["src"] not in SOURCES:
+        raise TraceError(f"line 1: src: must be one of {', '.join(SOURCES)}")
+    clusters = head["topology"].get("clusters")
+    if type(clusters) is not list or not all(_is_cluster(cluster) for cluster in clusters):
+        raise TraceError("line 1: topology: must list clusters with id, nodes, first and last")
+    if sum(len(cluster["nodes"]) for cluster in clusters) > NODES_MAX:
+        raise TraceError(f"line 1: topology: more than {NODES_MAX} nodes")
+    return head
+
+
+def _is_cluster(cluster: Any) -> bool:
+    return (
+        type(cluster) is dict
+        and all(type(cluster.get(name)) is int for name in ("id", "first", "last"))
+        and type(cluster.get("nodes")) is list
+        and all(type(node) is int for node in cluster["nodes"])
+    )

@@ -1,0 +1,119 @@
+"""Recordings over REST: always on, saved, uploaded; a seek gives what the pages folded live."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consensus.trace.fold import begin, fold_all
+from tests.site.fakes import FakeWorker, Site
+
+TRACE = (Path(__file__).parent.parent / "data" / "traces" / "failover.ndjson").read_bytes()
+Workers = dict[int, FakeWorker]
+
+
+@pytest.fixture
+async def recorded(site: Site, tmp_path: Path, settings: Any) -> AsyncIterator[str]:
+    """The id of the live recording of a site whose data folder is its own."""
+    from bankweb.observatory.live import live
+
+    settings.BANK_DATA = tmp_path / "data"
+    hub = live()
+    await hub.record()
+    yield hub.run
+    await hub.close()
+
+
+async def test_what_was_folded_live_is_found_by_a_seek(site: Site, recorded: str) -> None:
+    from bankweb.observatory.live import live
+
+    hub = live()
+    states = []
+    for number in range(1, 30):
+        hub.happened(
+            {"k": "node.down" if number % 2 else "node.up", "n": 1 + number % 6, "ts": 10**16 + number}
+        )
+        states.append(hub.state)
+    await hub.close()
+    for state in states:
+        told = (await site.get(f"/api/recordings/{recorded}/state?t={state['ts']}")).json
+        assert told["state"] == json.loads(json.dumps(state))
+    events = (await site.get(f"/api/recordings/{recorded}/events?kinds=node.down&limit=4")).json
+    assert [event["k"] for event in events["events"]] == ["node.down"] * 4
+    rest = (await site.get(f"/api/recordings/{recorded}/events?after={events['next']}&kinds=node.down")).json
+    assert len(rest["events"]) == 11 and rest["next"] is None
+
+
+async def test_a_slow_disk_makes_a_gap_and_the_state_is_right_after_it(
+    site: Site, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.observatory import recordings
+    from bankweb.observatory.live import live
+
+    hub = live()
+    await hub.close()
+    monkeypatch.setattr(recordings, "QUEUE_BATCHES_MAX", 3)
+    hub.recording = slow = recordings.AlwaysOn({**hub.header, "run": "live-slow"})
+    for number in range(1, 8):
+        hub.happened({"k": "node.down", "n": 1, "ts": 10**16 + number})
+    first = hub.state["q"]
+    slow._queue.get_nowait(), slow._queue.get_nowait()
+    hub.happened({"k": "node.up", "n": 1, "ts": 10**16 + 20})
+    slow.begin(hub.state)
+    await hub.close()
+    told = (await site.get("/api/recordings/live-slow/events?kinds=gap")).json["events"]
+    assert [(gap["from"], gap["to"]) for gap in told] == [(first - 3, first)]
+    state = (await site.get("/api/recordings/live-slow/state")).json["state"]
+    assert state["nodes"]["1"]["up"] == "up"
+
+
+async def test_a_recording_goes_down_and_up_again(site: Site, recorded: str) -> None:
+    sent = await site.post("/api/recordings/", TRACE, headers={"content-type": "application/x-ndjson"})
+    assert sent.status == 200, sent.text
+    name = sent.json["id"]
+    down = await site.get(f"/api/recordings/{name}/download/")
+    head, *events = [json.loads(line) for line in TRACE.splitlines()]
+    lines = [json.loads(line) for line in gzip.decompress(down.body).splitlines()]
+    assert lines == [head, *events]
+    again = await site.post("/api/recordings/", down.body, headers={"content-type": "application/gzip"})
+    assert again.json["id"] != name and again.json["last"] == events[-1]["q"]
+    state = (await site.get(f"/api/recordings/{name}/state")).json["state"]
+    assert state == fold_all(begin(head), events)
+    listed = (await site.get("/api/recordings/")).json["results"]
+    assert {name, again.json["id"]} <= {row["id"] for row in listed}
+    assert (await site.request("DELETE", f"/api/recordings/{name}/")).status == 200
+    assert (await site.get(f"/api/recordings/{name}/")).status == 404
+
+
+async def test_the_live_recording_is_saved_and_not_deleted(site: Site, recorded: str) -> None:
+    from bankweb.observatory.live import live
+
+    live().happened({"k": "mark", "text": "here"})
+    await live().close()
+    saved = (await site.post("/api/recordings/", {"id": recorded})).json
+    assert saved["saved"] and saved["run"] == recorded
+    found = (await site.get(f"/api/recordings/{saved['id']}/events")).json["events"]
+    assert [event["text"] for event in found if event["k"] == "mark"] == ["here"]
+    assert (await site.request("DELETE", f"/api/recordings/{recorded}/")).status == 409
+
+
+async def test_an_upload_that_is_none_names_line_and_field(site: Site, recorded: str) -> None:
+    lines = TRACE.splitlines()
+    wrong = {
+        b"": "line 1: there is none",
+        b'{"v":2}': "line 1: v: must be 1",
+        lines[0] + b"\n{": "line 2: not JSON",
+        lines[0] + b'\n{"k":"node.up","q":1,"ts":1}': "line 2: n: missing in node.up",
+        lines[0] + b"\n" + lines[1] + b"\n" + lines[1]: "line 3: q: must be an integer above 1",
+        gzip.compress(TRACE)[:-30]: "the gzip data ends too early",
+    }
+    for body, sentence in wrong.items():
+        sent = await site.post("/api/recordings/", body, headers={"content-type": "application/gzip"})
+        assert (sent.status, sentence in sent.json["detail"]) == (400, True), sent.json
+    for name in ("..", "nothing", "a%2F..%2Fb"):
+        assert (await site.get(f"/api/recordings/{name}/state")).status == 404
