@@ -4,7 +4,8 @@ Keys of every page:
 
 ``page``
     ``cluster``, ``transactions``, ``transaction``, ``testsets``, ``testset``, ``testset-print``, ``shards``,
-    ``redistributions``, ``redistribution``, ``benchmarks``, ``benchmark``, ``compare``, ``help``,
+    ``redistributions``, ``redistribution``, ``benchmarks``, ``benchmark``, ``compare``, ``recordings``,
+    ``recording``, ``help``,
     ``reset``, ``sign-in`` or ``error``. ``mode``
     ``live`` (``replay`` and ``sim`` come with their pages).
 ``bank``

@@ -149,7 +149,11 @@ async function start() {
   startCopy();
   startActions();
   const path = document.body.dataset.live;
-  if (!path) return;
+  if (!path) {
+    // A recording is on view: nothing here is live.
+    if (page === "recording") (await import("bank/pages/recording.js")).start({ narrate: narrator(await sentences()) });
+    return;
+  }
   const narrate = narrator(await sentences());
   if (page in PAGES) {
     const module = await import(PAGES[page]);

@@ -21,6 +21,7 @@ PAGES = {
     "testsets": "/testsets/",
     "help": "/help/",
     "reset": "/reset/",
+    "recordings": "/recordings/",
 }
 
 

@@ -15,7 +15,7 @@ const takesSpace = (target) => target instanceof Element && target.closest("butt
 export function startKeyboard(actions) {
   let goUntil = 0;
   const pages = {
-    c: "Cluster", t: "Transactions", m: "Shards", r: "Redistribution", b: "Benchmarks", s: "Test sets", h: "Help",
+    c: "Cluster", t: "Transactions", m: "Shards", r: "Redistribution", b: "Benchmarks", s: "Test sets", v: "Recordings", h: "Help",
   };
 
   function go(key) {
