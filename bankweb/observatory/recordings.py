@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import logging
 import queue
 import re
@@ -172,15 +173,15 @@ def described(path: Path) -> dict[str, Any]:
     }
 
 
-def plain_lines(path: Path) -> list[bytes]:
-    """Header, events and keyframes, one JSON line each."""
-    recording = Recording(path)
-    return [_encode(line) + b"\n" for line in (recording.header, *recording.lines())]
-
-
 def packed(path: Path) -> bytes:
-    """The recording as one gzip file."""
-    return gzip.compress(b"".join(plain_lines(path)), 6, mtime=0)
+    """Header, events and keyframes, one JSON line each, as one gzip file. Only packed bytes are held."""
+    recording = Recording(path)
+    whole = io.BytesIO()
+    with gzip.GzipFile(fileobj=whole, mode="wb", compresslevel=6, mtime=0) as file:
+        file.write(_encode(recording.header) + b"\n")
+        for line in recording.lines():
+            file.write(_encode(line) + b"\n")
+    return whole.getvalue()
 
 
 def save(name: str) -> Path:
