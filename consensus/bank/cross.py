@@ -59,6 +59,9 @@ class Prepared(msgspec.Struct, array_like=True, gc=False):
 
     def participants(self, own: ClusterId) -> tuple[ClusterId, ...]:
         """Clusters other than ``own`` that have a leg, ascending."""
+        homes = self.homes
+        if len(homes) == 2 and own in homes and homes[0] != homes[1]:
+            return (homes[0] + homes[1] - own,)
         return tuple(sorted(set(self.homes) - {own}))
 
 
@@ -98,27 +101,29 @@ class CrossState:
 
     # --- prepared ------------------------------------------------------------------
 
-    def hold(self, prepared: Prepared) -> None:
+    def hold(self, tx: TxId, prepared: Prepared) -> None:
         """Lock the own legs' accounts and note their undo records."""
-        tx = prepared.tx
         self.prepared[tx] = prepared
         self.prepared_changes.put(tx)
-        for account, delta in zip(prepared.legs[::2], prepared.legs[1::2], strict=True):
-            assert account not in self.locks, f"account {account} locked twice"
-            self.locks[account] = tx
-            self.undo[account] = delta
+        legs, locks = prepared.legs, self.locks
+        for i in range(0, len(legs), 2):
+            account = legs[i]
+            assert account not in locks, f"account {account} locked twice"
+            locks[account] = tx
+            self.undo[account] = legs[i + 1]
             self.undo_changes.put(account)
-        if prepared.coordinates:
+        if prepared.homes:
             heappush(self._coordinating, (prepared.at, tx))
 
-    def release(self, prepared: Prepared) -> None:
+    def release(self, tx: TxId, prepared: Prepared) -> None:
         """The decision is applied: locks and undo records fall."""
-        tx = prepared.tx
         del self.prepared[tx]
         self.prepared_changes.drop(tx)
-        for account in prepared.legs[::2]:
-            assert self.locks[account] == tx
-            del self.locks[account]
+        legs = prepared.legs
+        for i in range(0, len(legs), 2):
+            account = legs[i]
+            holder = self.locks.pop(account)
+            assert holder == tx
             del self.undo[account]
             self.undo_changes.drop(account)
 

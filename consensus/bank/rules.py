@@ -17,6 +17,9 @@ def well_formed(legs: tuple[int, ...], conditions: tuple[int, ...]) -> bool:
     kind on accounts of the legs.
     """
     size = len(legs)
+    if size == 4 and not conditions:
+        payer, debit, payee, credit = legs
+        return debit + credit == 0 and payer != payee and -AMOUNT_MAX <= debit <= AMOUNT_MAX
     if size % 2 or not LEGS_MIN <= size // 2 <= LEGS_MAX:
         return False
     ids = legs[::2]
@@ -41,6 +44,10 @@ def judge(
     conditions: tuple[int, ...],
 ) -> int:
     """COMMITTED when every leg of ``held`` has the money and every condition holds, else the reason."""
+    if len(held) == 1 and not conditions:
+        # One leg of a transfer across clusters: most of what is judged.
+        left = held[0].balance + legs[1]
+        return 0 if 0 <= left <= BALANCE_MAX else Status.INSUFFICIENT_FUNDS if left < 0 else Status.INVALID
     for account, delta in zip(held, legs[1::2], strict=True):
         balance = account.balance + delta
         if balance < 0:
@@ -59,4 +66,6 @@ def judge(
 
 def first_debited(legs: tuple[int, ...]) -> AccountId:
     """The account whose owner coordinates and keeps the outcome: of the first debited leg, else the first."""
+    if legs[1] < 0:
+        return legs[0]
     return next((a for a, delta in zip(legs[::2], legs[1::2], strict=True) if delta < 0), legs[0])

@@ -6,6 +6,7 @@ steps are log entries. A vote, a decision or an acknowledgement leaves only afte
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from consensus.bank.cross import FinishedTx, Prepared, Unfinished
@@ -114,7 +115,7 @@ class TwoPhase:
         held: list[Account] = []
         if well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2:
             found = self._find(legs)
-            if found is None or any(account.id in state.moves.taken for account in found):
+            if found is None or (state.moves.taken and _any_in(state.moves.taken, found)):
                 # The payer left after this entry was proposed. The participants have been asked already, so
                 # they are told at once that nothing comes of it; the client tries again.
                 reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
@@ -124,7 +125,7 @@ class TwoPhase:
             held = found
             if len(held) < len(legs) // 2:
                 status = Status.UNKNOWN_ACCOUNT
-            elif any(account.id in state.cross.locks for account in held):
+            elif _any_in(state.cross.locks, held):
                 result.locked.append((tx.session, item))
                 return
             else:
@@ -142,7 +143,7 @@ class TwoPhase:
             tx.session, tx.number, self.own, slot, item.age_us, legs, after, slot, index, ballot,
             item.legs, item.homes, item.conditions,
         )  # fmt: skip
-        state.cross.hold(prepared)
+        state.cross.hold(tx, prepared)
         result.prepared.append(tx)
 
     def _take_back(self, slot: Slot, tx: TxId, item: CrossItem, aborted: Decided) -> None:
@@ -170,33 +171,34 @@ class TwoPhase:
         """C or A at the coordinator: the first decision of a prepared transaction counts."""
         answers: dict[SessionId, CrossAnswer] = {}
         result = Decided([], [])
+        freed = result.freed.extend
         cross = self.state.cross
         for row in entry.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
-            if prepared is None or not prepared.coordinates:
+            if prepared is None or not prepared.homes:
                 index += 1
                 continue
-            self._settle(prepared, commit=not row.status)
-            result.freed.extend(prepared.legs[::2])
+            self._settle(tx, prepared, commit=not row.status)
+            freed(prepared.legs[::2])
             unfinished = Unfinished(prepared.at, not row.status, prepared.participants(self.own))
             cross.decided(tx, unfinished)
             result.decided.append((tx, unfinished))
             session = self.state.sessions.get(row.session)
+            answer = answers.get(row.session)
+            if answer is None:
+                answer = answers[row.session] = CrossAnswer(row.session, [], [], [])
             if row.status == MOVED:
-                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
                 answer.refused.append((row.number, Refusal.MIGRATING))
             elif session is not None and session.takes(row.number):
                 payer = first_debited(prepared.all_legs)
                 outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts, payer)
                 session.outcomes[row.number] = outcome
                 self.state.touch_session(row.session)
-                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
                 answer.numbers.append(row.number)
                 answer.outcomes.append(outcome)
             else:
                 # Nothing remembers the outcome, but whoever waits for it must hear that.
-                answer = answers.setdefault(row.session, CrossAnswer(row.session, [], [], []))
                 answer.refused.append((row.number, Refusal.SESSION_EXPIRED))
             index += 1
         return answers, result
@@ -226,7 +228,7 @@ class TwoPhase:
                     cross.prepared_changes.update(tx)
                 result.votes.append(yes(prepared))
             elif row.at >= below and not cross.is_over(tx, entry.coordinator, row.at):
-                self._part_row(slot, index, ballot, entry.coordinator, row, result)
+                self._part_row(slot, index, ballot, entry.coordinator, tx, row, result)
             index += 1
         return result
 
@@ -236,19 +238,20 @@ class TwoPhase:
         index: int,
         ballot: Ballot,
         coordinator: ClusterId,
+        tx: TxId,
         row: PrepareRow,
         result: PartPrepared,
     ) -> None:
         state = self.state
         held = self._find(row.legs)
         taken = state.moves.taken
-        if held is None or (taken and any(account.id in taken for account in held)):
+        if held is None or (taken and _any_in(taken, held)):
             result.votes.append(moved(state, row))
             return
         status: int = Status.COMMITTED
         if len(held) < len(row.legs) // 2:
             status = Status.UNKNOWN_ACCOUNT
-        elif any(account.id in state.cross.locks for account in held):
+        elif _any_in(state.cross.locks, held):
             result.locked.append(row)
             return
         else:
@@ -261,7 +264,7 @@ class TwoPhase:
         prepared = Prepared(
             row.session, row.number, coordinator, row.at, row.age_us, row.legs, after, slot, index, ballot
         )
-        state.cross.hold(prepared)
+        state.cross.hold(tx, prepared)
         result.votes.append(yes(prepared))
 
     def part_decide(self, entry: PartDecide) -> PartDecided:
@@ -277,7 +280,7 @@ class TwoPhase:
                 if at < prepared.at:
                     result.stale.append(tx)
                     continue
-                self._settle(prepared, row.commit)
+                self._settle(tx, prepared, row.commit)
                 result.freed.extend(prepared.legs[::2])
             if not cross.is_over(tx, entry.coordinator, at):
                 cross.remember(tx, FinishedTx(entry.coordinator, at, row.commit))
@@ -289,6 +292,8 @@ class TwoPhase:
     def _find(self, legs: tuple[int, ...]) -> list[Account] | None:
         """The legs' accounts: None when one is owned elsewhere, fewer than legs when one does not exist."""
         state = self.state
+        if len(legs) == 2 and (only := state.accounts.get(legs[0])) is not None:
+            return [only]
         held: list[Account] = []
         missing = False
         for account_id in legs[::2]:
@@ -303,6 +308,14 @@ class TwoPhase:
 
     def _take(self, held: list[Account], legs: tuple[int, ...]) -> tuple[int, ...]:
         """Apply the deltas, subject to undo; returns version and balance of each account if it commits."""
+        if len(held) == 1 and (delta := legs[1]):
+            account = held[0]
+            if self.state.captures:
+                self.state.changing(account)
+            else:
+                self.state.touched_accounts.add(account.id)
+            account.balance += delta
+            return (account.version + 1, account.balance)
         after: list[int] = []
         for account, delta in zip(held, legs[1::2], strict=True):
             if delta:
@@ -311,19 +324,31 @@ class TwoPhase:
             after += (account.version + (delta != 0), account.balance)
         return tuple(after)
 
-    def _settle(self, prepared: Prepared, commit: bool) -> None:
+    def _settle(self, tx: TxId, prepared: Prepared, commit: bool) -> None:
         """Make a prepared transaction's changes final, or take its deltas back."""
         state = self.state
-        for account_id, delta in zip(prepared.legs[::2], prepared.legs[1::2], strict=True):
+        legs = prepared.legs
+        for i in range(0, len(legs), 2):
+            delta = legs[i + 1]
             if not delta:
                 continue
-            account = state.accounts[account_id]
-            state.changing(account)
+            account = state.accounts[legs[i]]
+            if state.captures:
+                state.changing(account)
+            else:
+                state.touched_accounts.add(account.id)
             if commit:
                 account.version += 1
             else:
                 account.balance -= delta
-        state.cross.release(prepared)
+        state.cross.release(tx, prepared)
+
+
+def _any_in(accounts: Container[AccountId], held: list[Account]) -> bool:
+    for account in held:  # noqa: SIM110  (a generator costs more than the one account there mostly is)
+        if account.id in accounts:
+            return True
+    return False
 
 
 def yes(prepared: Prepared) -> VoteRow:
@@ -356,6 +381,10 @@ def decision_row(tx: TxId, unfinished: Unfinished) -> DecisionRow:
 
 def local_part(item: CrossItem, own: ClusterId) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Legs and conditions of ``item`` that lie in cluster ``own``."""
+    if len(item.homes) == 2 and not item.conditions and item.homes[0] != item.homes[1]:
+        if item.homes[0] == own:
+            return item.legs[:2], ()
+        return (item.legs[2:4] if item.homes[1] == own else ()), ()
     legs: list[int] = []
     ids: set[int] = set()
     for i, home in enumerate(item.homes):

@@ -95,22 +95,24 @@ class Applier:
     def _trace(self, slot: Slot, results: list[Result]) -> None:
         """What the slot did to transactions that somebody watches or that are kept."""
         ctx = self._replica.ctx
+        traces = ctx.traces
         if ctx.trace_level:
             ctx.event("paxos.applied", s=slot)
         for result in results:
             if isinstance(result, Applied):
-                if result.numbers and ctx.traces(result.session):
+                if result.numbers and traces(result.session):
                     self._trace_outcomes(slot, result)
             elif isinstance(result, CrossPrepared):
                 for tx in result.prepared:
-                    self._trace_lock(tx)
+                    if traces(tx.session):
+                        self._trace_lock(tx)
             elif isinstance(result, PartPrepared):
                 for vote in result.votes:
-                    if not vote.status:
+                    if not vote.status and traces(vote.session):
                         self._trace_lock(TxId(vote.session, vote.number))
             elif isinstance(result, PartDecided):
                 for row in result.acks:
-                    if ctx.traces(row.session):
+                    if traces(row.session):
                         tx = TxId(row.session, row.number)
                         known = self._replica.machine.state.cross.finished.get(tx)
                         commit = known is not None and known.commit
@@ -127,7 +129,7 @@ class Applier:
     def _trace_lock(self, tx: TxId) -> None:
         """Locks are replicated state: every node that applies the prepare entry holds them."""
         prepared = self._replica.machine.state.cross.prepared.get(tx)
-        if prepared is not None and self._replica.ctx.traces(tx.session):
+        if prepared is not None:
             accounts = list(prepared.legs[::2])
             self._replica.ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=accounts)
 

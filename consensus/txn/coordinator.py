@@ -131,7 +131,7 @@ class Coordinator:
                 self._maybe_decide(tx, open_)
 
     def _maybe_decide(self, tx: TxId, open_: OpenTx) -> None:
-        if open_.prepared is None:
+        if open_.prepared is None or not open_.votes:
             return
         against = next((vote for vote in open_.votes.values() if vote.status), None)
         if against is not None:
@@ -268,6 +268,12 @@ def _legs(open_: OpenTx, commit: bool) -> tuple[int, ...]:
     """
     prepared = open_.prepared
     assert prepared is not None
+    if commit and len(prepared.homes) == 2 and len(open_.votes) == 1:
+        # A transfer between two clusters: the own leg's values and the participant's, in leg order.
+        (vote,) = open_.votes.values()
+        if len(prepared.after) == len(vote.legs) == 2:
+            first = prepared.homes[0] == prepared.coordinator
+            return prepared.after + vote.legs if first else vote.legs + prepared.after
     told: dict[ClusterId, Iterator[tuple[int, int]]] = {}
     for cluster, vote in open_.votes.items():
         if vote.status == MOVED:

@@ -77,11 +77,11 @@ def abort_keeps_the_deltas(patch: Patch) -> None:
     """21: locks and undo records fall, the money stays where the prepare put it."""
     settle = TwoPhase._settle
 
-    def lax(self: TwoPhase, prepared: Any, commit: bool) -> None:
+    def lax(self: TwoPhase, tx: TxId, prepared: Any, commit: bool) -> None:
         if commit:
-            settle(self, prepared, commit)
+            settle(self, tx, prepared, commit)
         else:
-            self.state.cross.release(prepared)
+            self.state.cross.release(tx, prepared)
 
     patch.setattr(TwoPhase, "_settle", lax)
 
