@@ -137,6 +137,7 @@ class RedistributionLevels(BankView):
                 "method": plan["method"] if plan else None,
                 "events": events,
                 "snapshot": plan.get("snapshot") if plan else None,
+                "course": plan.get("course", []) if plan else [],
             }
         )
 

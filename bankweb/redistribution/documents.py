@@ -60,6 +60,38 @@ def moves(row: Redistribution) -> list[dict[str, Any]]:
     return [dict(zip(names, move, strict=True)) for move in plan["moves"]] if plan else []
 
 
+def search(row: Redistribution) -> list[dict[str, Any]]:
+    """What the partitioner did, by method and level, coarsest level first: moves kept, and what they saved.
+
+    Level 0 is that of the accounts. Only moves that were told are counted (``planning.MOVES_TOLD_MAX``).
+    """
+    plan = records.unpacked(row.plan)
+    if not plan or "scale" not in plan:
+        return []
+    vertices: dict[tuple[str, int], int] = {}
+    found: dict[str, dict[int, list[int]]] = {}
+    for event in records.unpacked(row.events) or []:
+        method, level = event.get("method", ""), event.get("level", 0)
+        if event["k"] == "hg.level":
+            vertices[method, level] = event["vertices"]
+        elif event["k"] == "hg.moves":
+            counts = found.setdefault(method, {}).setdefault(level, [0, 0])
+            counts[0] += len(event["moves"])
+            counts[1] += sum(move[3] for move in event["moves"])
+    accounts = gatherer().placement.accounts
+    return [
+        {
+            "method": method,
+            "level": level,
+            "vertices": vertices.get((method, level), accounts),
+            "moves": counts[0],
+            "saved": counts[1] // plan["scale"],
+        }
+        for method, levels in found.items()
+        for level, counts in sorted(levels.items(), reverse=True)
+    ]
+
+
 def shard_map(cells: int) -> dict[str, Any]:
     """The document of ``shard-map/``: owners as ranges, and per cell what a map shows."""
     here = gatherer()

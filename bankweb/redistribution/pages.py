@@ -206,8 +206,8 @@ def _context(row: Redistribution) -> dict[str, Any]:
 
     ``row``: as :func:`documents.summary`; ``steps``: rows of name and ``done``, ``now``, ``later`` or
     ``failed``; ``commands``: rows of command, word and address; ``over``: nothing changes any more;
-    ``percent``; ``moves``: the first with their reasons; ``moves_more``; ``table``; ``figures``: rows of
-    name and figures.
+    ``percent``; ``moves``: the first with their reasons; ``moves_more``; ``table``; ``search``: see
+    :func:`documents.search`; ``figures``: rows of name and figures.
     """
     plan = records.unpacked(row.plan)
     moves = documents.moves(row)
@@ -227,6 +227,7 @@ def _context(row: Redistribution) -> dict[str, Any]:
         "moves": moves[:MOVES_SHOWN],
         "moves_more": max(0, len(moves) - MOVES_SHOWN),
         "table": plan["table"] if plan else [],
+        "search": documents.search(row),
         "method": plan["method"] if plan else "",
         "figures": [
             (name, figures)

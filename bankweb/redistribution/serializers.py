@@ -77,6 +77,10 @@ class LevelsSerializer(serializers.Serializer):
     method = serializers.CharField(allow_null=True)
     events = serializers.ListField(child=DocumentField(), help_text="hg.level, hg.moves, hg.quality.")
     snapshot = DocumentField(help_text="Busiest accounts, heaviest nets: vertices, nets.", allow_null=True)
+    course = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        help_text="Moves made, km1 then, percent the heaviest cluster is above the mean: load, accounts.",
+    )
 
 
 class ShardMapSerializer(serializers.Serializer):

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from consensus.sharding.compiled import Ids, Ints
-from consensus.sharding.planner import Options, Plan, plan
+from consensus.sharding.planner import SCALE, Options, Plan, plan
 from consensus.sharding.traffic import Sample
 from consensus.sharding.window import Window, window
 
@@ -27,6 +27,7 @@ NICE: Final = 5
 """The bank goes first: it serves while a plan is computed."""
 VERTICES_SHOWN: Final = 1_000
 NETS_SHOWN: Final = 1_500
+COURSE_POINTS: Final = 120
 
 
 class Request(msgspec.Struct):
@@ -98,8 +99,13 @@ def answer(request: Request, tell: Callable[[dict[str, Any]], None]) -> dict[str
         tell(event)
 
     made = plan(seen, current, options, locked=locked, observer=observe)
-    return {**asdict_of(made), "moves_told": min(told, MOVES_TOLD_MAX), "moves_tried": told} | {
-        "snapshot": snapshot(seen, current, made)
+    return {
+        **asdict_of(made),
+        "moves_told": min(told, MOVES_TOLD_MAX),
+        "moves_tried": told,
+        "scale": SCALE,
+        "snapshot": snapshot(seen, current, made),
+        "course": course(seen, current, request.k, made),
     }
 
 
@@ -111,6 +117,31 @@ def asdict_of(made: Plan) -> dict[str, Any]:
     plain["predicted"] = made.predicted._asdict()
     plain["table"] = [benefit._asdict() for benefit in made.table]
     return plain
+
+
+def course(seen: Window, current: Ids, k: int, made: Plan) -> list[list[float]]:
+    """What the clusters are like while the moves are made, on the window of the plan.
+
+    Rows of moves made, km1, and by how many percent the heaviest cluster is above the mean, in load and in
+    accounts; from 0 moves to all, at most :data:`COURSE_POINTS` and one more. Empty without moves.
+    """
+    if not made.moves:
+        return []
+    moves = np.array(made.moves, dtype=np.int64)
+    load = np.bincount(seen.accounts, minlength=seen.vertices) + seen.reads
+    weights = np.stack([np.bincount(current, load, k), np.bincount(current, minlength=k)])
+    km1 = made.table[0].km1 + int(moves[: made.table[0].moves, 3].sum())
+    rows: list[list[float]] = []
+    done = 0
+    for count in np.unique(np.linspace(0, len(moves), COURSE_POINTS + 1).astype(int)).tolist():
+        _, source, target, saved, _, _, weight = moves[done:count].T
+        done = count
+        km1 -= int(saved.sum())
+        weights[0] += np.bincount(target, weight, k) - np.bincount(source, weight, k)
+        weights[1] += np.bincount(target, minlength=k) - np.bincount(source, minlength=k)
+        uneven = 100 * (weights.max(axis=1) / np.maximum(weights.mean(axis=1), 1e-9) - 1)
+        rows.append([count, km1, *np.maximum(uneven, 0).round(3).tolist()])
+    return rows
 
 
 def snapshot(seen: Window, current: Ids, made: Plan) -> dict[str, Any]:

@@ -55,6 +55,10 @@ def test_learn_and_move(browser: Browser, small_bank: str, axe: str) -> None:
     share = page.locator("#state .figures tbody tr").nth(2).locator("td").first.inner_text()
     assert float(share.split()[0]) < 30
     expect(page.locator("[data-graph=text]")).to_contain_text("After")
+    course = page.locator("[data-course]")
+    expect(course).to_have_attribute(
+        "aria-label", re.compile(r"^After [1-9]\d* moves \d{1,2}\.\d % of what was cut")
+    )
     page.get_by_role("button", name="Play the moves").click()
     assert grave(page, axe) == []
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -60,6 +61,21 @@ def test_what_is_shown_is_bounded_and_holds_the_movers(monkeypatch: Any) -> None
     for _weight, *ends in shown["nets"]:
         assert len(ends) > 1 and all(0 <= end < 20 for end in ends)
     assert shown["vertices_total"] == ACCOUNTS
+
+
+def test_the_course_begins_with_what_is_and_ends_with_what_is_promised() -> None:
+    sample, current = scattered()
+    reads = np.arange(ACCOUNTS, dtype=np.int64)
+    made = planning.answer(planning.request_of(replace(sample, reads=reads), current, 3), lambda event: None)
+    course = made["course"]
+    moves = [row[0] for row in course]
+    assert moves == sorted(set(moves)) and 2 < len(moves) <= planning.COURSE_POINTS + 1
+    for row, told, figures in ((course[0], 0, "before"), (course[-1], len(made["moves"]), "predicted")):
+        assert row[0] == told
+        assert row[2:] == [made[figures]["load_imbalance_pct"], made[figures]["account_imbalance_pct"]]
+    by_moves = {row[0]: row[1] for row in course}
+    compared = [line for line in made["table"] if line["moves"] in by_moves]
+    assert len(compared) > 2 and all(by_moves[line["moves"]] == line["km1"] for line in compared)
 
 
 def test_a_request_that_makes_no_sense_is_told() -> None:

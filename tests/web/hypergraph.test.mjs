@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { columns } from "../../static/js/parts/coursechart.js";
 import { cividis, shape, share, tinted } from "../../static/js/parts/heat.js";
 import { cut, film, homesAfter, positions } from "../../static/js/parts/hypergraph.js";
 
@@ -15,7 +16,7 @@ const MOVES = [[10, 1, 2], [77, 3, 1], [40, 3, 2]];
 test("moves of accounts that are not shown are left out", () => {
   const made = film(SNAPSHOT, MOVES);
   assert.deepEqual(made.homes, [1, 2, 2, 3]);
-  assert.deepEqual(made.moves, [{ place: 0, from: 1, to: 2 }, { place: 3, from: 3, to: 2 }]);
+  assert.deepEqual(made.moves, [{ place: 0, from: 1, to: 2, at: 1 }, { place: 3, from: 3, to: 2, at: 3 }]);
 });
 
 test("homes after so many moves, and what is cut then", () => {
@@ -24,6 +25,13 @@ test("homes after so many moves, and what is cut then", () => {
   assert.deepEqual(cut(SNAPSHOT.nets, homesAfter(made, 1)), { across: 2, all: 10 });
   assert.deepEqual(cut(SNAPSHOT.nets, homesAfter(made, 2)), { across: 0, all: 10 });
   assert.deepEqual(made.homes, [1, 2, 2, 3], "the film itself stays as it is");
+});
+
+test("the course is drawn as far as the moves are made, on an axis for all of them", () => {
+  const course = [[0, 400, 1, 0], [5, 100, 4, 3], [9, 20, 2, 0]];
+  assert.deepEqual(columns(course, 8), [[0, 5, 9], [100, 25, null], [1, 4, null], [0, 3, null]]);
+  assert.deepEqual(columns(course, 9)[1], [100, 25, 5]);
+  assert.deepEqual(columns([[0, 0, 0, 0]], 0), [[0], [0], [0], [0]]);
 });
 
 test("clusters stand apart, and all within the square", () => {

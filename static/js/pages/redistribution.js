@@ -2,6 +2,7 @@
 
 import { attribute, colour, find, show, text } from "../dom.js";
 import { count } from "../format.js";
+import { CourseChart } from "../parts/coursechart.js";
 import { cut, film, homesAfter, positions } from "../parts/hypergraph.js";
 import { read, repeat } from "../rest.js";
 
@@ -31,7 +32,7 @@ class ShareChart {
     this.data = [times, shares, times.map(() => before), times.map(() => predicted)];
     if (this.plot) this.plot.setData(this.data);
     else this.draw();
-    const last = shares.at(-1);
+    const last = shares.findLast((share) => share !== null);
     const said = last === null || last === undefined ? "Nothing measured yet." : `Now ${last.toFixed(1)} % across clusters.`;
     const compared = [before === null ? "" : `Before ${before.toFixed(1)} %`,
       predicted === null ? "" : `predicted ${predicted.toFixed(1)} %`].filter(Boolean).join(", ");
@@ -75,8 +76,11 @@ class ShareChart {
 
 /** The hypergraph on its canvas. `shown` counts the moves that are made in the picture. */
 class Graph {
-  constructor(canvas, levels, one) {
+  constructor(canvas, levels, one, shown) {
     this.canvas = canvas;
+    this.total = one.moves.length;
+    /** Told how many of the plan's moves are made in the picture. */
+    this.onShown = shown;
     this.snapshot = levels.snapshot;
     this.film = film(levels.snapshot, one.moves);
     this.clusters = [...new Set([
@@ -92,6 +96,8 @@ class Graph {
   show(moves) {
     const before = this.points();
     this.shown = Math.min(moves, this.film.moves.length);
+    const last = this.shown === this.film.moves.length ? this.total : this.film.moves[this.shown - 1]?.at;
+    this.onShown(last ?? 0);
     this.from = stillness.matches ? null : before;
     this.since = performance.now();
     this.#frame();
@@ -195,18 +201,21 @@ export function start({ onTheme }) {
   const chart = new ShareChart(find("[data-share]"));
   const button = find("[data-graph=play]");
   let graph = null;
+  let course = null;
   let rows = null;
   show(button, false);
   button.addEventListener("click", () => graph?.play());
   onTheme(() => {
     chart.draw();
     graph?.draw();
+    course?.draw();
   });
 
   async function graphOf(one) {
     const levels = await read(`redistributions/${key}/levels/`);
     if (!levels.snapshot?.vertices?.length) return;
-    graph = new Graph(find("[data-graph=canvas]"), levels, one);
+    if (levels.course.length) course = new CourseChart(find("[data-course]"), levels.course);
+    graph = new Graph(find("[data-graph=canvas]"), levels, one, (made) => course?.show(made));
     show(button, one.moves.length > 0);
   }
 
@@ -216,7 +225,7 @@ export function start({ onTheme }) {
     if (rows === null) rows = one.moves.length;
     else if (one.moves.length !== rows && one.moves.length) location.reload();
     if (!graph && one.moves.length) await graphOf(one);
-    if (graph && one.status === "running") {
+    if (graph && ["running", "done", "aborted", "failed"].includes(one.status)) {
       graph.show(Math.round((graph.film.moves.length * one.progress.moved) / Math.max(1, one.progress.total)));
     }
     return !["done", "refused", "failed", "aborted"].includes(one.status);

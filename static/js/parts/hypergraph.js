@@ -8,8 +8,9 @@ const GOLDEN = Math.PI * (3 - Math.sqrt(5));
 /**
  * @param {{vertices: number[][], nets: number[][]}} snapshot rows [account, cluster, load], [weight, …places]
  * @param {number[][]} moves rows [account, from, to]
- * @returns {{places: Map<number, number>, homes: number[], moves: {place: number, from: number, to: number}[]}}
- *   moves among the shown accounts, in order; `homes` is the cluster of each place before the first.
+ * @returns {{places: Map<number, number>, homes: number[], moves: {place: number, from: number, to: number, at: number}[]}}
+ *   moves among the shown accounts, in order, `at` of which all of the plan's; `homes` is the cluster of each place
+ *   before the first.
  */
 export function film(snapshot, moves) {
   const places = new Map(snapshot.vertices.map(([account], place) => [account, place]));
@@ -17,8 +18,8 @@ export function film(snapshot, moves) {
     places,
     homes: snapshot.vertices.map(([, cluster]) => cluster),
     moves: moves
-      .filter(([account]) => places.has(account))
-      .map(([account, from, to]) => ({ place: places.get(account), from, to })),
+      .map(([account, from, to], before) => ({ place: places.get(account), from, to, at: before + 1 }))
+      .filter(({ place }) => place !== undefined),
   };
 }
 
