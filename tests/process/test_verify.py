@@ -47,6 +47,7 @@ def test_silence_is_put_down_to_the_faults_of_its_cluster() -> None:
     outcome = Outcome([], faults, gaps, conserved=True)
     assert outcome.injected == {"kill": 1, "pause": 1}
     assert outcome.unavailable_ms() == {"kill": 500.0, "none": 200.0, "pause": 100.0}
-    document = judged([Event("b", "ok", "genesis", "genesis", 0)], True, {}, {"kill": 1_501.0})
+    genesis = [Event("bank", "ok", "genesis", "genesis", 0, accounts={1: Seen(0, 5)})]
+    document = judged(genesis, True, {}, {"kill": 1_501.0})
     assert (document["verdict"], document["available"]) == ("ok", False)
-    assert judged([Event("b", "ok", "genesis", "genesis", 0)], False, {}, {})["verdict"] == "violation"
+    assert judged(genesis, False, {}, {})["verdict"] == "violation"
