@@ -12,10 +12,9 @@ from consensus.cli.private import private_bank, topology_of
 from consensus.cli.shell.commands import Shell
 from consensus.cli.shell.local import local_teller
 from consensus.cli.shell.prompt import converse
-from consensus.cli.shell.rest import SiteTeller
+from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
 from consensus.cli.shell.teller import TellerError
 
-TOKEN_VARIABLE: Final = "PAXOS_BANK_TOKEN"
 BALANCE: Final = 10
 
 

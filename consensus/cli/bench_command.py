@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,8 @@ from consensus.cli import against_floor as floor
 from consensus.cli.bench_tables import show_ratios, show_result
 from consensus.cli.command import EXIT_FAILED, UsageError, add_sizes, print_json, run, table_console
 from consensus.cli.private import private_bank, to_stderr, topology_of
+from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
+from consensus.cli.shell.teller import TellerError
 from consensus.cluster.folder import DataFolder
 from consensus.messages.client import Level
 from consensus.topology import Topology
@@ -29,12 +32,17 @@ SWEEP_SHARES: Final = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9)
 """Rates of a sweep, as shares of what the closed loop reached."""
 SWEEP_CLIENTS: Final = 4
 """Operations that may be in flight in a sweep, per client of the closed loop."""
+AT_SITE: Final = (
+    "preset", "transactions", "duration", "clients", "rate", "cross_shard", "read_only", "distribution",
+    "skewness", "consistency", "amount", "warmup", "seed", "sweep",
+)  # fmt: skip
+"""Options that a site takes as they are; the sizes are those of its bank."""
+MAX_AGE_MS: Final = 100
 SIZES: Final = ("clusters", "nodes", "accounts", "balance")
 LEVELS: Final = tuple(level.name.lower() for level in Level)
 LATER_PRESETS: Final = ("smallbank",)
 _LATER: Final[dict[str, tuple[Any, str]]] = {
     "engine": ("paxos", "another engine than paxos"),
-    "site": (None, "a bank behind a site"),
 }
 """Options that later parts bring: the value that means "not asked for", and what is missing."""
 
@@ -61,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--consistency", choices=LEVELS, default="linearizable", help="of reads (linearizable)"
     )
-    parser.add_argument("--max-age-ms", type=int, default=100, help="with --consistency bounded (100)")
+    parser.add_argument("--max-age-ms", type=int, default=MAX_AGE_MS, help="with --consistency bounded (100)")
     parser.add_argument(
         "--amount", type=int, metavar="N", default=10, help="transfers move 1 to N units (10)"
     )
@@ -84,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="load the bank that runs in this data folder, not a private one",
     )
+    parser.add_argument("--site", default="", help="have the site at this address load the bank it shows")
+    parser.add_argument("--token", default="", help=f"token of the site (default: ${TOKEN_VARIABLE})")
     parser.add_argument("--progress", action="store_true", help="progress as lines of JSON on stderr")
     parser.add_argument(
         "--against-floor",
@@ -94,7 +104,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="with --against-floor: one short round")
     later = parser.add_argument_group("not supported yet")
     later.add_argument("--engine", default="paxos")
-    later.add_argument("--site")
 
 
 def main(options: dict[str, Any]) -> int:
@@ -109,6 +118,8 @@ async def _main(options: dict[str, Any]) -> int:
     if options["against_floor"]:
         return await _against_floor(options)
     bench = bench_options(options)
+    if options["site"]:
+        return await _at_site(options)
     told = _told_as_json if options["progress"] else _told
     if options["bank"]:
         topology, secret = running_bank(options["bank"])
@@ -195,6 +206,35 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
     )
     bench.check()
     return bench
+
+
+async def _at_site(options: dict[str, Any]) -> int:
+    """Let the site run it on the bank it shows: what is loaded there is seen on its pages."""
+    if options["bank"] or options["replay"] or options["max_age_ms"] != MAX_AGE_MS:
+        raise UsageError("--site: the site knows neither --bank nor --replay nor --max-age-ms")
+    order = {name: options[name] for name in AT_SITE if options[name] not in (None, "", False)}
+    try:
+        site = SiteTeller(options["site"], options["token"] or os.environ.get(TOKEN_VARIABLE, ""))
+        body = await site.benchmark({**order, "bank": "shown"}, _told_of_site)
+    except TellerError as error:
+        raise UsageError(str(error)) from error
+    result = body["result"]
+    if result is None:
+        to_stderr(f"bench: benchmark {body['id']} {body['status']}: {body['error'] or 'no result'}")
+        return EXIT_FAILED
+    if options["csv"]:
+        write_csv(options["csv"], result)
+    if options["json"]:
+        print_json(result)
+    else:
+        show_result(table_console(), result)
+    return 0 if result["conserved"] and result["replicas_agree"] else EXIT_FAILED
+
+
+def _told_of_site(body: dict[str, Any]) -> None:
+    progress = body["progress"]
+    done = f"{progress['ended']:,} operations in {progress['seconds']:.1f} s" if progress else "starting"
+    to_stderr(f"  {body['status']}: {done}")
 
 
 async def measured(

@@ -6,10 +6,9 @@ import argparse
 import os
 from typing import Any
 
-from consensus.cli.bankshell_command import TOKEN_VARIABLE
 from consensus.cli.command import EXIT_FAILED, UsageError, print_json, run, table_console
 from consensus.cli.private import to_stderr
-from consensus.cli.shell.rest import SiteTeller
+from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
 from consensus.cli.shell.teller import TellerError
 
 SHOWN = 20

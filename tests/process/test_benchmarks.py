@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.process.test_site import Running, runbank, until
+from tests.process.test_site import ROOT, Running, runbank, until
 
 
 def ended(bank: Running, key: int) -> Any:
@@ -60,7 +63,24 @@ def test_benchmarks_over_rest(tmp_path: Path) -> None:
         assert bank.rest("DELETE", f"benchmarks/{running['id']}/")[0] == 200
         assert ended(bank, running["id"])["status"] == "cancelled"
 
+        done = subprocess.run(
+            [
+                *(sys.executable, "manage.py", "bench", "--site", bank.url, "--transactions", "200"),
+                *("--clients", "5", "--amount", "1", "--warmup", "0", "--json"),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        told = json.loads(done.stdout)
+        assert told["conserved"] and told["parameters"]["accounts"] == 90
         for wrong in ({"bank": "shown", "accounts": 60}, {"clients": 0}, {"preset": "no"}, {"x": 1}):
             assert bank.rest("POST", "benchmarks/", wrong)[0] == 400
         status, listed = bank.rest("GET", "benchmarks/")
-        assert [row["status"] for row in listed["results"]] == ["cancelled", "cancelled", "done", "done"]
+        assert [row["status"] for row in listed["results"]] == [
+            "done",
+            "cancelled",
+            "cancelled",
+            "done",
+            "done",
+        ]

@@ -68,7 +68,6 @@ def test_floor_across_groups_and_reads() -> None:
     "arguments",
     [
         ("--engine", "etcd"),
-        ("--site", "http://localhost"),
         ("--preset", "smallbank"),
     ],
 )

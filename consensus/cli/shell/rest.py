@@ -30,6 +30,7 @@ from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
 from consensus.types import AccountId, NodeId
 
+TOKEN_VARIABLE: Final = "PAXOS_BANK_TOKEN"
 TIMEOUT_S: Final = 120.0
 """A plan for a million accounts takes half a minute."""
 BODY_BYTES_MAX: Final = 16 << 20
@@ -139,6 +140,17 @@ class SiteTeller:
             told(body)
             await asyncio.sleep(1.0)
             body = await self._ask("GET", f"redistributions/{body['id']}/")
+        return body
+
+    async def benchmark(
+        self, order: dict[str, Any], told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Run a benchmark at the site and wait for its end; ``told`` hears of it once a second."""
+        body = await self._ask("POST", "benchmarks/", order)
+        while body["status"] in ("queued", "running"):
+            told(body)
+            await asyncio.sleep(1.0)
+            body = await self._ask("GET", f"benchmarks/{body['id']}/")
         return body
 
     async def reshard(self) -> Reshard:
