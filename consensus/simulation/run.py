@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from consensus.simulation.schedule import Fault, to_plain
 from consensus.simulation.several import draw_run
 from consensus.simulation.shrink import shrink
 from consensus.simulation.tight import tightened
+from consensus.simulation.tracing import Tracer, tracing
 from consensus.simulation.world import World
 
 STEPS: Final = 5_000
@@ -44,10 +46,11 @@ class Run(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-def play(config: Config, steps: int) -> tuple[World, Violation | None]:
+def play(config: Config, steps: int, tracer: Tracer | None = None) -> tuple[World, Violation | None]:
     """Run a configuration to its end. An assertion of the core is a violation like any other."""
     with tightened(config.tight):
         world = World(config)
+        world.tracer = tracer
         try:
             world.run(steps)
             world.settle()
@@ -74,6 +77,22 @@ def run_seed(seed: int, steps: int = STEPS, schedule: list[Fault] | None = None,
             faults = shrink(faults, lambda tried: _fails_alike(seed, steps, tried, violation.invariant))
         failure = Failure(seed, violation.invariant, world.steps, violation.detail, to_plain(faults))
     return Run(seed, world.steps, seconds, world.trace_hash, coverage(world), failure)
+
+
+def record(
+    seed: int, path: Path, steps: int = STEPS, schedule: list[Fault] | None = None
+) -> Violation | None:
+    """Run a seed again and write its trace to ``path`` (schema v1, gzip); returns how it failed, if it did.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    config = draw_run(seed, schedule)
+    with tracing(path, config.topology, seed) as tracer:
+        world, violation = play(config, steps, tracer)
+        if violation is not None:
+            tracer.violated(world, violation.invariant, violation.detail)
+    return violation
 
 
 def _fails_alike(seed: int, steps: int, faults: list[Fault], invariant: str) -> bool:

@@ -27,6 +27,7 @@ from consensus.simulation.network import QUIET, Network
 from consensus.simulation.node import FAR_US, SimNode
 from consensus.simulation.points import Moment
 from consensus.simulation.tight import SESSION_NAMES
+from consensus.simulation.tracing import Tracer
 from consensus.simulation.whole import Whole, WholeError
 from consensus.topology import Cluster
 from consensus.types import SESSIONS_MAX, NodeId
@@ -47,6 +48,8 @@ class World:
         self.steps = 0
         self.hook: Callable[[Moment], None] | None = None
         """Told of every message and write before and after; it may crash nodes."""
+        self.tracer: Tracer | None = None
+        """Told of every step; never changes one."""
         self.network = Network(config.seed, config.profile)
         self.whole = Whole(config.topology)
         self.checkers: dict[int, Checker] = {}
@@ -226,6 +229,8 @@ class World:
         assert replica is not None
         out, leaving = node.step(now, input)
         self.steps += 1
+        if self.tracer is not None:
+            self.tracer.stepped(self, node, out.events)
         note = self._pending_hash
         note += _STEP.pack(now, node.id, len(out.persist))
         if out.persist and self._gone("persist", "before", node, [append.record for append in out.persist]):

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from consensus.simulation.run import STEPS, Run, report, run_seeds
+from consensus.simulation.run import STEPS, Run, record, report, run_seeds
 from consensus.simulation.schedule import ScheduleError, load
 
 EXIT_FAILED = 1
@@ -43,12 +43,11 @@ class Command(BaseCommand):
         parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
         parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
         parser.add_argument("--scenario", help=argparse.SUPPRESS)
-        parser.add_argument("--trace", help=argparse.SUPPRESS)
+        parser.add_argument("--trace", type=Path, help="write the trace of the one seed to this file (gzip)")
 
     def handle(self, **options: Any) -> None:
-        for later in ("scenario", "trace"):
-            if options[later] is not None:
-                self._stop(f"--{later} is not there yet")
+        if options["scenario"] is not None:
+            self._stop("--scenario is not there yet")
         if options["steps"] < 1:
             self._stop("--steps has to be at least 1")
         seed = options["seed"]
@@ -57,6 +56,13 @@ class Command(BaseCommand):
             schedule = None if options["schedule"] is None else load(options["schedule"])
         except ScheduleError as error:
             self._stop(str(error))
+        if options["trace"] is not None:
+            if len(seeds) != 1:
+                self._stop("--trace: is about one seed; give --seed")
+            try:
+                record(seeds[0], options["trace"], options["steps"], schedule)
+            except OSError as error:
+                self._stop(f"--trace: {error}")
         runs: list[Run] = []
         for run in run_seeds(seeds, options["steps"], schedule, options["jobs"]):
             runs.append(run)
