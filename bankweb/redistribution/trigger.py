@@ -54,13 +54,13 @@ class AutomaticTrigger:
 
     async def _run(self) -> None:
         while True:
-            settings = await records.trigger()
-            if not settings.on:
-                self.armed, self.high_windows, self.said = True, 0, "off"
-                await asyncio.sleep(IDLE_S)
-                continue
-            await asyncio.sleep(settings.window_s)
             try:
+                settings = await records.trigger()
+                if not settings.on:
+                    self.armed, self.high_windows, self.said = True, 0, "off"
+                    await asyncio.sleep(IDLE_S)
+                    continue
+                await asyncio.sleep(settings.window_s)
                 await gatherer().gather(fresh_s=0.0)
                 await self.look(settings, gatherer().figures(settings.window_s))
             except Problem as problem:
@@ -68,6 +68,7 @@ class AutomaticTrigger:
             except Exception:
                 _log.exception("the automatic trigger")
                 self.said = "failed; the site's log says how"
+                await asyncio.sleep(IDLE_S)
 
     async def look(self, settings: Any, figures: dict[str, Any] | None) -> None:
         """Judge one window, and act when it is the second that is too high.
