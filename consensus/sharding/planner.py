@@ -18,7 +18,7 @@ from consensus.sharding.compiled import Flags, Ids, Ints, seed_state
 from consensus.sharding.gains import rows, terms
 from consensus.sharding.hypergraph import Hypergraph, costs, imbalances, limits
 from consensus.sharding.order import greedy
-from consensus.sharding.portfolio import homeward, judged, key, partition
+from consensus.sharding.portfolio import QUICK, homeward, judged, key, partition
 from consensus.sharding.refine import Observer, refine
 from consensus.sharding.window import Window, cross_shard_pct, hypergraph, split
 
@@ -161,7 +161,7 @@ def plan(
     made_from, judged_on = split(seen, 1 - held, options.seed)
     # what is left counts for more, so that price and limits mean what they mean for the whole
     factor = round(SCALE * seen.count / max(made_from.count, 1))
-    trial, _method = _target(_scaled(hypergraph(made_from), factor), current, options, locked, None)
+    trial, _method = _target(_scaled(hypergraph(made_from), factor), current, options, locked, observer)
     held_before, held_after = cross_shard_pct(judged_on, current), cross_shard_pct(judged_on, trial)
     gain = held_before - held_after
     held_out = _figures(judged_on, hypergraph(judged_on), trial, options.k)
@@ -179,7 +179,8 @@ def plan(
             now,
             predicted,
         )
-    target, method = _target(graph, current, options, locked, observer)
+    # The whole window is nearly the part of it that the trial was made from: its partition is a good start.
+    target, method = _target(graph, current, options, locked, observer, start=trial)
     moves = _ordered(graph, current, target, options)
     after = _figures(seen, graph, target, options.k)._replace(cross_shard_pct=round(held_after, 3))
     table = _table(seen, graph, current, moves, options.k)
@@ -188,14 +189,19 @@ def plan(
 
 
 def _target(
-    graph: Hypergraph, current: Ids, options: Options, locked: Flags | None, observer: Observer | None
+    graph: Hypergraph,
+    current: Ids,
+    options: Options,
+    locked: Flags | None,
+    observer: Observer | None,
+    start: Ids | None = None,
 ) -> tuple[Ids, str]:
     """The placement to reach, within limits, prices and budget; and the method that found it."""
     k, price, budget = options.k, options.price_in_scale, options.max_moves
     limit = limits(graph, k, options.epsilon, options.load_epsilon)
     found = partition(
         graph, k, limit, options.seed, current=current, price=price, locked=locked,
-        flat_only=options.flat_only, observer=observer,
+        flat_only=options.flat_only, start=start, effort=QUICK, observer=observer,
     )  # fmt: skip
     pull = homeward(graph, current, k, price)
     seeds = seed_state(options.seed)

@@ -8,7 +8,7 @@ by overload first and by km1 plus the price of the moves second.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,30 @@ from consensus.sharding.gains import rows, terms
 from consensus.sharding.hypergraph import ACCOUNTS, Hypergraph, block_weights, costs, imbalances
 from consensus.sharding.labels import matched
 from consensus.sharding.multilevel import multilevel
-from consensus.sharding.refine import Observer, refine
+from consensus.sharding.refine import STALL_SHARE, Observer, refine
 
 K_MAX: Final = 64
 WORK: Final = 1_200_000
 """Pins that V-cycles and repetitions may go over; large hypergraphs get fewer of them."""
-CYCLES_MAX: Final = 3
-REPEATS_MAX: Final = 2
+AGAIN_CYCLES: Final = 1
+"""V-cycles from a partition that is good already."""
+
+
+class Effort(NamedTuple):
+    """How hard to search: multilevel runs, V-cycles, and after how many fruitless moves a pass ends.
+
+    ``stall_share`` counts in vertices (:data:`~consensus.sharding.refine.STALL_SHARE`).
+    """
+
+    repeats: int
+    cycles: int
+    stall_share: float
+
+
+THOROUGH: Final = Effort(repeats=2, cycles=3, stall_share=STALL_SHARE)
+"""For a partition that is compared with others'."""
+QUICK: Final = Effort(repeats=1, cycles=2, stall_share=0.08)
+"""For a plan, while people wait: on traffic it saves as much, in a quarter of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,8 @@ def partition(
     price: int = 0,
     locked: Flags | None = None,
     flat_only: bool = False,
+    start: Ids | None = None,
+    effort: Effort = THOROUGH,
     observer: Observer | None = None,
 ) -> Result:
     """Partition into ``k`` blocks; the same arguments give the same result.
@@ -66,6 +85,9 @@ def partition(
         price: what moving one account has to save, in net weight.
         locked: shape (n,): vertices that stay; needs ``current``.
         flat_only: only refine ``current``.
+        start: shape (n,): a good partition of nearly this hypergraph; V-cycles begin there, without the
+            multilevel runs before them.
+        effort: how hard to search.
         observer: told what is done as trace events; None costs nothing.
 
     Raises:
@@ -89,7 +111,9 @@ def partition(
         base = np.ascontiguousarray(current, dtype=np.int32)
         term = terms(limit, k, pull=pull, locked=flags)
         label = {"method": "flat"}
-        part, _gain, _above = refine(rows(graph), base, k, term, seeds, observer=observer, label=label)
+        part, _gain, _above = refine(
+            rows(graph), base, k, term, seeds, stall_share=effort.stall_share, observer=observer, label=label
+        )
         result = judged(graph, part, k, limit, current, "flat")
         found.append(result)
         tell_quality(observer, graph, result, k)
@@ -97,7 +121,7 @@ def partition(
         fixed = None
         if len(flags) and current is not None:
             fixed = np.where(flags, current, -1).astype(np.int32)
-        _search(graph, k, limit, seeds, fixed, judge, observer)
+        _search(graph, k, limit, seeds, fixed, start, effort, judge, observer)
     if observer is not None:
         best = min(found, key=lambda each: key(each, price))
         tell_quality(observer, graph, best, k, final=True)
@@ -110,24 +134,40 @@ def _search(
     limit: Ints,
     seeds: Seeds,
     fixed: Ids | None,
+    start: Ids | None,
+    effort: Effort,
     judge: Any,
     observer: Observer | None,
 ) -> None:
-    """Multilevel, as often as the size allows, then V-cycles on the best of it."""
+    """Multilevel, as often as the size allows, or ``start``; then V-cycles on the best of it."""
     rounds = WORK // max(len(graph.pins), 1)
     best: Result | None = None
-    for _number in range(max(1, min(REPEATS_MAX, rounds // 4))):
+    if start is not None:
+        best = judge(start, "v-cycle")
+        rounds = min(rounds, AGAIN_CYCLES)
+    repeats = 0 if start is not None else max(1, min(effort.repeats, rounds // 4))
+    for _number in range(repeats):
         label = {"method": "multilevel"}
-        part = multilevel(graph, k, limit, seeds, fixed=fixed, observer=observer, label=label)
+        part = multilevel(
+            graph,
+            k,
+            limit,
+            seeds,
+            fixed=fixed,
+            stall_share=effort.stall_share,
+            observer=observer,
+            label=label,
+        )
         result = judge(part, "multilevel")
         if best is None or key(result, 0) < key(best, 0):
             best = result
     assert best is not None
-    for _cycle in range(min(CYCLES_MAX, rounds)):
+    for _cycle in range(min(effort.cycles, max(rounds, int(start is not None)))):
         label = {"method": "v-cycle"}
         part = multilevel(
-            graph, k, limit, seeds, start=best.part, fixed=fixed, observer=observer, label=label
-        )
+            graph, k, limit, seeds, start=best.part, fixed=fixed, stall_share=effort.stall_share,
+            observer=observer, label=label,
+        )  # fmt: skip
         result = judge(part, "v-cycle")
         if key(result, 0) < key(best, 0):
             best = result
