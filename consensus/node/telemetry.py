@@ -270,8 +270,11 @@ class Telemetry:
 
     def latency(self, bucket: int) -> None:
         """A transaction was answered; ``bucket`` of :func:`consensus.trace.events.hist_index`."""
-        if self._window is not None:
-            self._latencies[bucket] += 1
+        if self.level < 0:
+            return
+        self._latencies[bucket] += 1
+        if self._window is None:
+            self._arm_window()
 
     # --- windows -------------------------------------------------------------------------
 
@@ -298,4 +301,7 @@ class Telemetry:
         if links or hist or any(tx.values()):
             told = {"window": WINDOW_MS, "links": links or None, "tx": tx, "hist": hist}
             self._note("agg", 0, told)
+        elif self.level < 1:
+            # An idle node has nothing to tell and no timer; the next answer begins a window.
+            return
         self._arm_window()

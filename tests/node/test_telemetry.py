@@ -51,7 +51,7 @@ async def run_transfers(bank: Bank, count: int) -> None:
     await client.close()
 
 
-async def test_level_0_is_told_the_status_only(bank: Bank) -> None:
+async def test_level_0_is_told_status_and_windows_only(bank: Bank) -> None:
     leader = await bank.leader()
     watcher = Watcher(bank, leader)
     await watcher.operator.call("watch", hz=50.0, level=0)
@@ -60,7 +60,11 @@ async def test_level_0_is_told_the_status_only(bank: Bank) -> None:
         while len(watcher.told) < 5:
             watcher.changed.clear()
             await watcher.changed.wait()
-    assert watcher.events == []
+    async with asyncio.timeout(20):
+        while not watcher.events:
+            await run_transfers(bank, 20)
+    assert watcher.kinds().keys() == {"agg"}
+    assert all("links" not in event for event in watcher.events)
     assert [message.seq for message in watcher.told] == list(range(1, len(watcher.told) + 1))
     assert watcher.told[-1].status["node"] == leader
     assert bank.nodes[leader].node.replica.trace_level == 0
@@ -68,6 +72,19 @@ async def test_level_0_is_told_the_status_only(bank: Bank) -> None:
     count = len(watcher.told)
     await asyncio.sleep(0.1)
     assert len(watcher.told) == count
+    await watcher.operator.close()
+
+
+async def test_an_idle_node_closes_no_windows(bank: Bank) -> None:
+    leader = await bank.leader()
+    watcher = Watcher(bank, leader)
+    await watcher.operator.call("watch", hz=50.0, level=0)
+    telemetry = bank.nodes[leader].node._telemetry
+    await bank.until(lambda statuses: telemetry._window is None)
+    telemetry.latency(3)
+    assert telemetry._window is not None, "an answer begins one"
+    await watcher.until_kinds("agg")
+    await bank.until(lambda statuses: telemetry._window is None)
     await watcher.operator.close()
 
 
