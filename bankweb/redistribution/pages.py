@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from django.contrib import messages
@@ -186,9 +185,6 @@ async def command(request: HttpRequest, redistribution: str, command: str) -> Ht
             row = await service().rollback(row, actor_of(request))
         else:
             await service().steer(row, command, actor_of(request))
-            if command == "abort":
-                # Parts under way end within some tenths of a second; the page shows what then is.
-                await asyncio.sleep(0)
     except Problem as problem:
         messages.error(request, problem.detail)
     return redirect("redistribution", row.key)
@@ -214,7 +210,7 @@ def _context(row: Redistribution) -> dict[str, Any]:
     shown = documents.summary(row)
     progress = shown["progress"]
     commands = COMMANDS.get(row.status, ())
-    if row.status in (DONE, ABORTED, FAILED) and not row.moved:
+    if row.status in (DONE, ABORTED, FAILED) and (row.ended is None or not row.moved):
         commands = ()
     return {
         "row": shown,
@@ -222,7 +218,7 @@ def _context(row: Redistribution) -> dict[str, Any]:
         "commands": [
             (name, WORDS[name], reverse(f"redistribution-{name}", args=[row.key])) for name in commands
         ],
-        "over": row.status in records.OVER or row.status == PLANNED,
+        "over": row.ended is not None or row.status == PLANNED,
         "percent": round(100 * progress["moved"] / progress["total"]) if progress["total"] else 0,
         "moves": moves[:MOVES_SHOWN],
         "moves_more": max(0, len(moves) - MOVES_SHOWN),

@@ -23,7 +23,6 @@ PAUSED: Final = "paused"
 DONE: Final = "done"
 ABORTED: Final = "aborted"
 FAILED: Final = "failed"
-OVER: Final = (REFUSED, DONE, ABORTED, FAILED)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,7 +47,7 @@ async def add(row: Redistribution) -> None:
 def _insert(rows: list[Redistribution]) -> list[None]:
     for row in rows:
         row.save(force_insert=True)
-    surplus = Redistribution.objects.filter(status__in=OVER).order_by("-id").values_list("id", flat=True)
+    surplus = Redistribution.objects.filter(ended__isnull=False).order_by("-id").values_list("id", flat=True)
     Redistribution.objects.filter(id__in=list(surplus[KEPT_MAX:])).delete()
     return [None] * len(rows)
 
@@ -87,9 +86,10 @@ async def newest(limit: int, before: int | None = None) -> list[Redistribution]:
 
 
 async def unfinished() -> list[Redistribution]:
-    """Those that a process before this one left planning, running or paused."""
-    wanted = (PLANNING, RUNNING, PAUSED)
-    return await store.read(lambda: list(Redistribution.objects.filter(status__in=wanted).order_by("id")))
+    """Those that a process before this one left planning, running, paused, or aborted and not yet over."""
+    wanted = (PLANNING, RUNNING, PAUSED, ABORTED)
+    rows = Redistribution.objects.filter(status__in=wanted, ended=None).order_by("id")
+    return await store.read(lambda: list(rows))
 
 
 async def recently_moved(since: datetime.datetime) -> set[int]:

@@ -1,8 +1,8 @@
 """Redistributions of the bank on show: planned, carried out, paused, taken back; one at a time.
 
-Whatever a person or the trigger decides is in the database before it is begun, so a site that starts again
-goes on where the one before it stopped: running ones run on, paused ones stay paused, a plan that was
-being made is void.
+Whatever a person or the trigger decides is in the database before anybody is told so, and an apply before
+it is begun. A site that starts again goes on where the one before it stopped: running ones run on, paused
+ones stay paused, aborted ones end what is under way, a plan that was being made is void.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from functools import cache
 from typing import Any, Final
 
@@ -43,6 +42,12 @@ VERIFY_S: Final = 5.0
 """After the last move: how long the new placement is watched before its figures are taken."""
 BEFORE_S: Final = 10.0
 OPTIONS: Final = ("max_moves", "price", "epsilon", "load_epsilon", "seed")
+STEERED: Final = {
+    "pause": (RUNNING, PAUSED),
+    "resume": (RUNNING, PAUSED),
+    "abort": (RUNNING, PAUSED, ABORTED),
+}
+"""Commands, and the mover's states they make sense in."""
 
 
 class Carrying:
@@ -51,10 +56,8 @@ class Carrying:
     def __init__(self, row: Redistribution, mover: Mover) -> None:
         self.row = row
         self.mover = mover
-        self.began = time.monotonic()
         self.phase = "migrate"
         self.moving: dict[int, Part] = {}
-        self.task: asyncio.Task[None] | None = None
 
 
 class Redistributions:
@@ -168,7 +171,7 @@ class Redistributions:
             Problem: it runs, or has moved nothing (409), or another is under way (409).
         """
         self._free()
-        if row.status not in (DONE, ABORTED, FAILED) or not row.moved:
+        if row.status not in (DONE, ABORTED, FAILED) or row.ended is None or not row.moved:
             raise Problem("conflict", "only what has moved accounts and is over can be taken back")
         parts = await records.parts_of(row)
         back = [
@@ -192,18 +195,10 @@ class Redistributions:
         self._carry(undoing, [])
         return undoing
 
-    def pause(self, row: Redistribution) -> None:
-        self._running(row).mover.pause()
-
-    def resume(self, row: Redistribution) -> None:
-        self._running(row).mover.resume()
-
-    def abort(self, row: Redistribution) -> None:
-        """Begin no further part. What has moved stays; :meth:`rollback` brings it back."""
-        self._running(row).mover.abort()
-
     async def steer(self, row: Redistribution, command: str, actor: str) -> None:
         """``apply``, ``pause``, ``resume`` or ``abort``.
+
+        An abort begins no further part. What has moved stays; :meth:`rollback` brings it back.
 
         Raises:
             Problem: its status does not allow that (409).
@@ -212,11 +207,14 @@ class Redistributions:
             await self.apply(row, actor)
             return
         carrying = self._running(row)
-        {"pause": self.pause, "resume": self.resume, "abort": self.abort}[command](row)
-        status = {"pause": PAUSED, "resume": RUNNING}.get(command, carrying.row.status)
+        mover = carrying.mover
+        if mover.state not in STEERED[command]:
+            raise Problem("conflict", f"cannot {command}: moving is {mover.state}")
+        {"pause": mover.pause, "resume": mover.resume, "abort": mover.abort}[command]()
+        # Queued in the step that acts, so before what the run writes when it ends.
+        await records.change(carrying.row, status=mover.state)
+        row.status = carrying.row.status
         await audit.record(actor, f"redistribution-{command}", {"id": row.key}, "ok")
-        await records.change(carrying.row, status=status)
-        row.status = status
 
     async def resume_unfinished(self) -> None:
         """Go on with what the process before this one left."""
@@ -228,8 +226,6 @@ class Redistributions:
             elif self.carrying is None:
                 _log.info("redistribution %s goes on", row.key)
                 self._carry(row, await records.parts_of(row))
-                if row.status == PAUSED and self.carrying is not None:
-                    self.carrying.mover.pause()
 
     def _running(self, row: Redistribution) -> Carrying:
         if self.carrying is None or self.carrying.row.key != row.key:
@@ -244,8 +240,13 @@ class Redistributions:
     def _carry(self, row: Redistribution, parts: list[Part]) -> None:
         moves = records.unpacked(row.plan)["moves"]
         steps = [Step(move[0], move[1], move[2]) for move in moves]
-        carrying = self.carrying = Carrying(row, self._mover(row, steps, parts))
-        carrying.task = self._start(self._run(carrying))
+        mover = self._mover(row, steps, parts)
+        if row.status == PAUSED:
+            mover.pause()
+        elif row.status == ABORTED:
+            mover.abort()
+        self.carrying = Carrying(row, mover)
+        self._start(self._run(self.carrying))
 
     def _mover(self, row: Redistribution, steps: list[Step], parts: list[Part]) -> Mover:
         async def save(part: Part) -> None:
@@ -255,9 +256,6 @@ class Redistributions:
                     self.carrying.moving.pop(part.number, None)
                 else:
                     self.carrying.moving[part.number] = part
-            placement = gatherer().placement
-            for account in part.moved:
-                placement.moved(account, part.target, placement.epochs.get(account, 0) + 1)
 
         return Mover(topology(), row.key, steps, ask, save, parts, watch().p99_ms)
 
