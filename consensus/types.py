@@ -12,7 +12,7 @@ Slot = int
 Position = int
 """Count of journal records appended by this process; what a message waits for before it leaves."""
 SessionId = bytes
-"""16 bytes chosen by the client, random but for :data:`KEPT_PREFIX`."""
+"""16 bytes chosen by the client, random but for :data:`KEPT_PREFIX` and :data:`AMBIENT_PREFIX`."""
 
 AMOUNT_MAX: Final = 10**15
 """Largest absolute delta of one leg, in units of money."""
@@ -23,6 +23,8 @@ LEGS_MAX: Final = 16
 SESSION_BYTES: Final = 16
 KEPT_PREFIX: Final = b"keep"
 """First bytes of a session whose transactions every node records in full, for whoever asks afterwards."""
+AMBIENT_PREFIX: Final = b"ambi"
+"""First bytes of a session whose transactions a site makes by itself, so that its bank is never still."""
 OPEN_NUMBERS_MAX: Final = 16_384
 """Numbers a session may have at or above its ``settled_below``."""
 SESSIONS_MAX: Final = 100_000

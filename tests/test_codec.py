@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from consensus import codec
 from consensus.codec import (
     FRAME_BYTES_MAX,
+    LAMPORT_MAX,
     MESSAGES_MAX,
     CodecError,
     decode_batch,
     decode_frame,
+    decode_stamped,
     encode,
     encode_batch,
     frame,
@@ -71,6 +73,7 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         bytes: st.binary(max_size=40),
         str: st.text(max_size=12),
         Any: PLAIN,
+        types.NoneType: st.none(),
     }
     if annotation in simple:
         return simple[annotation]
@@ -124,6 +127,17 @@ def test_a_frame_keeps_the_order_of_its_messages(messages: list[Message]) -> Non
 
 
 @SOME
+@given(lamport=st.integers(0, LAMPORT_MAX + 5), messages=st.lists(values_of(Hello), max_size=2))
+def test_a_frame_carries_the_clock_of_its_sender(lamport: int, messages: list[Message]) -> None:
+    data = frame(3, map(encode, messages), len(messages), lamport)
+    if lamport < LAMPORT_MAX:
+        assert decode_stamped(data) == (3, messages, lamport)
+    else:
+        with pytest.raises(CodecError, match="clock"):
+            decode_stamped(data)
+
+
+@SOME
 @given(batch=values_of(Batch))
 def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
     value = encode_batch(batch)
@@ -133,7 +147,7 @@ def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
 
 def test_fields_left_out_at_the_end_take_their_defaults() -> None:
     hello = Hello(1, Role.PEER, 2, 3, "spare")
-    short = msgspec.msgpack.encode([120, *msgspec.to_builtins(hello)[1:-1]])
+    short = msgspec.msgpack.encode([120, *msgspec.to_builtins(hello)[1:-2]])
     assert decode_frame(frame(0, [short], 1)) == (0, [Hello(1, Role.PEER, 2, 3)])
 
 

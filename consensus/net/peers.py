@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from consensus import codec
 from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
+from consensus.net.lamport import LamportClock
 from consensus.net.redial import Redial, Target
 from consensus.net.wire import OVERLOADED, Wire
 from consensus.topology import Node
@@ -26,6 +27,7 @@ class PeersOwner(Protocol):
     """What the node does with news of others."""
 
     incarnation: int
+    clock: LamportClock
 
     def wire_dirty(self, wire: Wire) -> None:
         """``wire`` wants to be flushed at the end of this turn of the loop."""
@@ -47,6 +49,7 @@ class Peers:
         owner: the node.
         counters: ``connections_overloaded`` is counted here.
         queue_bytes_max: bound of what waits for one peer.
+        lease: whether this node has leases on; the others are told.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Peers:
         owner: PeersOwner,
         counters: Counter[str],
         queue_bytes_max: int,
+        lease: bool = False,
     ) -> None:
         self._me = me
+        self._lease = lease
         self._owner = owner
         self._counters = counters
         self._start = time.time_ns() // 1_000_000
@@ -118,9 +123,10 @@ class Peers:
             wire.incarnation = self._owner.incarnation
             self._connections += 1
             name = f"{self._start:x}.{self._connections}"
-            hello = Hello(PROTOCOL_VERSION, Role.PEER, self._me, wire.incarnation, name)
+            hello = Hello(PROTOCOL_VERSION, Role.PEER, self._me, wire.incarnation, name, self._lease)
             wire.send(codec.encode(hello))
             wire.flush()  # the hello is a frame of its own
+            wire.clock = self._owner.clock
             wire.on_dirty = self._owner.wire_dirty
             self._wires[node.id] = wire
             self._names[node.id] = name

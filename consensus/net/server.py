@@ -25,7 +25,9 @@ from consensus.messages.control import PROTOCOL_VERSION, Command, Hello, Role, W
 from consensus.messages.migration import MigrationMessage
 from consensus.messages.paxos import PaxosMessage
 from consensus.messages.txn import TxnMessage
+from consensus.net.lamport import LamportClock
 from consensus.net.wire import (
+    DISAGREES,
     GOING_AWAY,
     MALFORMED,
     NORMAL,
@@ -55,6 +57,7 @@ class ServerOwner(Protocol):
     """What the node does with what comes in."""
 
     incarnation: int
+    clock: LamportClock
 
     def wire_dirty(self, wire: Wire) -> None:
         """``wire`` wants to be flushed at the end of this turn of the loop."""
@@ -106,6 +109,7 @@ class Server:
         self._me = me
         self._cluster = topology.cluster_by_node[me.id]
         self._nodes = topology.nodes
+        self._lease = topology.lease
         self._authorization = f"Bearer {secret}".encode()
         self._owner = owner
         self._counters = counters
@@ -223,10 +227,10 @@ class Server:
         try:
             _, [first, *_] = msgspec.msgpack.decode(data)
             tag, version, role = first[:3]
-        except (msgspec.DecodeError, ValueError, TypeError, RecursionError, OverflowError):
+        except (msgspec.DecodeError, ValueError, TypeError, LookupError, RecursionError, OverflowError):
             wire.refuse(str(error))
             return
-        if tag == 120 and (version != PROTOCOL_VERSION or role not in set(Role)):
+        if tag == 120 and (version != PROTOCOL_VERSION or role not in list(Role)):  # it may be unhashable
             wire.refuse(f"version {version!r} or role {role!r} is not known", UNKNOWN_VERSION)
         else:
             wire.refuse(str(error))
@@ -240,6 +244,12 @@ class Server:
             wire.refuse(f"version {hello.version} is not known, only {PROTOCOL_VERSION}", UNKNOWN_VERSION)
         elif hello.role is Role.PEER and (hello.node not in self._nodes or hello.node == self._me.id):
             wire.refuse(f"node {hello.node} is not a peer of node {self._me.id}", UNKNOWN_VERSION)
+        elif self._disagrees(hello):
+            self._counters["connections_refused"] += 1
+            here, there = ("on", "off") if self._lease else ("off", "on")
+            wire.refuse(
+                f"leases are {there} at node {hello.node} and {here} at node {self._me.id}", DISAGREES
+            )
         else:
             self._deadlines.pop(wire).cancel()
             wire.on_undecodable = None
@@ -249,6 +259,11 @@ class Server:
                 wire.allowed = None
             else:
                 self._greet(wire, hello)
+
+    def _disagrees(self, hello: Hello) -> bool:
+        """Whether it comes from a member of this cluster that keeps other promises to leaders."""
+        member = hello.role is Role.PEER and hello.node in self._cluster.members
+        return member and hello.lease is not None and hello.lease is not self._lease
 
     def _greet(self, wire: Wire, hello: Hello) -> None:
         if not wire.open:
@@ -263,6 +278,7 @@ class Server:
             if before is not None:
                 before[1].close(NORMAL, "there is a newer connection")
             self.peers[hello.node] = (hello.name, wire)
+            wire.clock = self._owner.clock
             wire.on_frame = partial(self._owner.peer_frame, hello.node)
         elif role is Role.CLIENT:
             wire.allowed = _ALLOWED[role]

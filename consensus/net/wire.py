@@ -25,15 +25,20 @@ from websockets.uri import parse_uri
 from consensus import codec
 from consensus.net import framing
 from consensus.net.framing import Masker
+from consensus.net.lamport import LamportClock
 
 MALFORMED: Final = 4400
 UNKNOWN_VERSION: Final = 4401
+DISAGREES: Final = 4402
+"""A member of the same cluster is set otherwise in something that all have to agree on."""
 OVERLOADED: Final = 4408
 GOING_AWAY: Final = 1001
 NORMAL: Final = 1000
 TOO_LARGE: Final = 1009
 
 QUEUE_BYTES_MAX: Final = 8 << 20
+REASON_BYTES_MAX: Final = 100
+"""Of what a goodbye says; a control frame holds 123."""
 _HIGH_WATER_BYTES: Final = 1 << 18
 """Handed to the transport at most; the rest waits in the wire's own queue, where urgent messages pass it."""
 ALIVE_CHECK_S: Final = 10.0
@@ -78,6 +83,8 @@ class Wire(asyncio.Protocol):
         on_request: OnRequest | None = None,
     ) -> None:
         self.incarnation = 0
+        self.clock: LamportClock | None = None
+        """Stamps frames that leave and hears of those that come; None between others than nodes."""
         self.on_frame = on_frame
         self.on_lost = on_lost
         self.on_open: Callable[[], None] | None = None
@@ -176,7 +183,9 @@ class Wire(asyncio.Protocol):
             if self.on_sent is not None:
                 self.on_sent(queue, self.sent)
             self.sent += count
-            self._send_frame(codec.frame(self.incarnation, queue, count))
+            clock = self.clock
+            lamport = 0 if clock is None else clock.tick()
+            self._send_frame(codec.frame(self.incarnation, queue, count, lamport))
 
     def _send_frame(self, payload: bytes) -> None:
         transport = self._transport
@@ -317,7 +326,7 @@ class Wire(asyncio.Protocol):
     def _message(self, data: bytes) -> None:
         """A whole websocket message: one frame of the codec."""
         try:
-            incarnation, messages = codec.decode_frame(data)
+            incarnation, messages, lamport = codec.decode_stamped(data)
         except codec.CodecError as error:
             if self.on_undecodable is not None:
                 self.on_undecodable(data, error)
@@ -329,12 +338,14 @@ class Wire(asyncio.Protocol):
             self.refuse("a message that this end may not send")
             return
         self.received += len(messages)
+        if lamport and self.clock is not None:
+            self.clock.hear(lamport)
         self.on_frame(incarnation, messages)
 
     def refuse(self, reason: str, code: int = MALFORMED) -> None:
         """Close because of what the other end sent, and say so in the log."""
         _log.warning("closing the connection with %s: %s", self.peer, reason)
-        self.close(code, reason[:100])
+        self.close(code, reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
 
     def _handshake(self, event: Request | Response) -> None:
         if isinstance(event, Request):

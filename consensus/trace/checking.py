@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import msgspec
 
@@ -12,11 +14,10 @@ from consensus.trace import fold as folding
 from consensus.trace.draft import State
 from consensus.trace.events import SCHEMA_VERSION, SOURCES, TraceError, problems
 
-PLAIN_BYTES_MAX: Final = 64 << 20
-"""Of a recording once it is unpacked."""
+PLAIN_BYTES_MAX: Final = 1 << 30
+"""Of a recording once it is unpacked: above what a full ring holds."""
 LINE_BYTES_MAX: Final = 1 << 20
 NODES_MAX: Final = 180
-_GZIP: Final = 16 + zlib.MAX_WBITS
 _HEADER: Final = {
     "run": str,
     "src": str,
@@ -28,51 +29,60 @@ _HEADER: Final = {
 }
 
 
-def unpacked(data: bytes) -> bytes:
-    """``data``, out of its gzip members if it is packed.
+def plain_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of ``file``, out of its gzip members if it is packed; no more than one is held.
 
     Raises:
-        TraceError: it is damaged, or too large once unpacked.
+        TraceError: it is damaged, too large once unpacked, or has a line that is too long.
     """
-    if data[:2] != b"\x1f\x8b":
-        return data
-    whole = bytearray()
-    while data:
-        packed = zlib.decompressobj(_GZIP)
+    buffered = io.BufferedReader(cast("io.RawIOBase", file))
+    is_packed = buffered.peek(2)[:2] == b"\x1f\x8b"
+    stream = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered) if is_packed else buffered)
+    total = 0
+    number = 0
+    while True:
         try:
-            whole += packed.decompress(data, PLAIN_BYTES_MAX + 1 - len(whole))
-        except zlib.error as error:
+            line = stream.readline(LINE_BYTES_MAX + 2)
+        except EOFError as error:
+            raise TraceError("the gzip data ends too early") from error
+        except (zlib.error, gzip.BadGzipFile) as error:
             raise TraceError(f"the gzip data is damaged: {error}") from error
-        if len(whole) > PLAIN_BYTES_MAX:
+        if not line:
+            return
+        number += 1
+        line = line.rstrip(b"\r\n")
+        if len(line) > LINE_BYTES_MAX:
+            raise TraceError(f"line {number}: longer than {LINE_BYTES_MAX >> 10} KiB")
+        total += len(line)
+        if total > PLAIN_BYTES_MAX:
             raise TraceError(f"unpacked it is larger than {PLAIN_BYTES_MAX >> 20} MiB")
-        if not packed.eof:
-            raise TraceError("the gzip data ends too early")
-        data = packed.unused_data
-    return bytes(whole)
+        yield line
 
 
-def checked(data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and events of a recording, packed or plain.
+def checked(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """Header and events of a recording, packed or plain, one after the other as they are found to be right.
 
-    Keyframes are not taken over: whoever stores it makes them anew from the events. A recording whose start
-    is gone begins with a keyframe, which comes first in the list; every event is folded once.
+    Keyframes are not taken over: readers do without, and whoever wants them makes them anew from the events.
+    A recording whose start is gone begins with a keyframe, which comes second; every event is folded once.
 
     Raises:
         TraceError: a line is not of schema v1; the text names line and field.
     """
-    lines = enumerate(unpacked(data).splitlines(), 1)
+    lines = enumerate(plain_lines(file), 1)
     head = _header(lines)
+    yield head
     state: State = folding.begin(head)
-    found: list[dict[str, Any]] = []
+    wants_key = head["truncated"]
     last = 0
     for number, value in _objects(lines):
         if "v" in value:
             continue
         if "state" in value:
-            if not found and head["truncated"]:
-                found.append(value)
-                state = value["state"]
+            if wants_key:
+                state, wants_key = value["state"], False
+                yield value
             continue
+        wants_key = False
         wrong = problems(value)
         q: Any = value.get("q")
         if type(q) is not int or q <= last:
@@ -86,15 +96,12 @@ def checked(data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 f"line {number}: {value['k']} has a field that cannot be read: {error!r}"
             ) from error
         last = int(q)
-        found.append(value)
-    return head, found
+        yield value
 
 
 def _objects(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
     decode = msgspec.json.Decoder().decode
     for number, line in lines:
-        if len(line) > LINE_BYTES_MAX:
-            raise TraceError(f"line {number}: longer than {LINE_BYTES_MAX >> 10} KiB")
         try:
             value = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -46,6 +46,15 @@ class Draft:
             items[index] = value
         return value  # type: ignore[no-any-return]
 
+    def own(self, holder: Any, key: Any) -> Any:
+        """The map or list at ``key`` of one that may be written to itself, writable."""
+        value = holder[key]
+        if id(value) not in self._own:
+            value = value.copy()
+            self._own[id(value)] = value
+            holder[key] = value
+        return value
+
     def push(self, name: str, value: Any, limit: int) -> None:
         """Append to a list, letting its oldest entries go."""
         items = self.part(name)

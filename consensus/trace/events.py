@@ -6,7 +6,7 @@ that is missing here does not exist. Times (``ts``) are UTC microseconds; ``wind
 Common fields: ``k`` kind, ``ts``, ``q`` order in the run (given by :class:`Numbering`), ``n`` node (0 or
 absent: the site), ``inc`` incarnation, ``ns`` per-node sequence, ``err`` clock error in microseconds,
 ``lc`` Lamport clock, ``cl`` cluster, ``b`` ballot ``[round, node]``, ``s`` slot, ``tx`` transaction,
-``cause`` the ``q`` of the event that led to this one.
+``cause`` the ``q`` of the event that led to this one, ``by`` its ``ns`` as its node says.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ _COMMON: Final = {
     "tx": "text",
     "k": "text",
     "cause": "int",
+    "by": "int",
 }
 
 
@@ -103,25 +104,39 @@ _MESSAGE: Final = {
     "m": "text",
     "bytes": "int",
 }  # `tx`: one it is about
+_HEAD: Final = {"w": "int", "again": "list", "first": "int", "last": "int", "granted": "flag"}
 _NODE: Final = {"n": "int"}
 _PARTIES: Final = {"from": "int", "to": "int", "amt": "int"}
 _LINK: Final = {"a": "int", "b": "int"}
+_BATCH: Final = {"part": "int", "to": "int", "accounts": "list"}
+_SEARCH: Final = {"trial": "flag", "method": "text"}
 
 KINDS: Final[dict[str, Kind]] = {
     # messages: `n` is the sender, `to` the receiver, of all three
-    # and `tx` is there when they speak of a kept transaction, one event for each
-    "msg.send": Kind(_MESSAGE, step=True),
-    "msg.recv": Kind(_MESSAGE, step=True),
-    "msg.drop": Kind(_MESSAGE, {"why": "text"}, step=True),
-    # Paxos in one cluster
-    "paxos.ballot": Kind({"n": "int", "b": "ballot"}, {"why": "text", "since_ms": "number"}, notable=True),
-    "paxos.leader": Kind({"n": "int", "b": "ballot", "leader": "int", "w": "int"}, notable=True),
-    "paxos.accepted": Kind({"n": "int", "s": "int", "b": "ballot"}, {"count": "int"}),
-    "paxos.chosen": Kind({"n": "int", "s": "int", "b": "ballot"}),
-    "paxos.applied": Kind({"n": "int", "s": "int"}),
-    "timer.set": Kind({"n": "int", "name": "text"}, {"due": "int"}),
-    "timer.fire": Kind({"n": "int", "name": "text"}, {"due": "int"}),
-    "timer.cancel": Kind({"n": "int", "name": "text"}),
+    # and `tx` is there when they speak of a kept transaction, one event for each. Of a cluster's own: `b`;
+    # `s` for those about a slot (a commit: up to it); `w` what they say is chosen; `again` accepted values
+    # that a promise carries; `first` and `last` what a NEW-VIEW proposes again
+    "msg.send": Kind(_MESSAGE, _HEAD, step=True),
+    "msg.recv": Kind(_MESSAGE, _HEAD, step=True),
+    "msg.drop": Kind(_MESSAGE, {"why": "text"} | _HEAD, step=True),
+    # Paxos in one cluster; `silent`: the leader that was not heard for `since_ms`; `quorum`: who promised;
+    # `again`: slots proposed again because promises carried their values; `chosen` is a watermark
+    "paxos.ballot": Kind(
+        {"n": "int", "b": "ballot"}, {"why": "text", "since_ms": "number", "silent": "int"}, notable=True
+    ),
+    "paxos.leader": Kind(
+        {"n": "int", "b": "ballot", "leader": "int", "w": "int"},
+        {"quorum": "list", "again": "list"},
+        notable=True,
+    ),
+    "paxos.accepted": Kind({"n": "int", "s": "int", "b": "ballot"}, {"count": "int"}, step=True),
+    "paxos.chosen": Kind({"n": "int", "s": "int", "b": "ballot"}, step=True),
+    "paxos.applied": Kind({"n": "int", "s": "int"}, {"count": "int", "has": "list"}, step=True),
+    "timer.set": Kind({"n": "int", "name": "text"}, {"due": "int"}, step=True),
+    "timer.fire": Kind(
+        {"n": "int", "name": "text"}, {"due": "int", "since_ms": "number", "silent": "int"}, step=True
+    ),
+    "timer.cancel": Kind({"n": "int", "name": "text"}, step=True),
     # transactions; `keep`: recorded in full because a person sent it
     "tx.submit": Kind(
         {"tx": "text", "from": "int", "to": "int", "amt": "int"},
@@ -152,17 +167,26 @@ KINDS: Final[dict[str, Kind]] = {
     "link.cut": Kind(_LINK, {"delay": "number", "loss": "number"}, notable=True),
     "link.heal": Kind(_LINK, notable=True),
     # moves of accounts and the partitioner
-    "map.epoch": Kind({"epoch": "int"}),
-    "mig.plan": Kind({"plan": "text"}),
-    "mig.start": Kind({"plan": "text", "batch": "int"}),
-    "mig.chunk": Kind({"plan": "text", "batch": "int"}),
-    "mig.flip": Kind({"plan": "text", "batch": "int"}),
-    "mig.done": Kind({"plan": "text"}),
-    "mig.abort": Kind({"plan": "text"}, {"why": "text"}),
-    "hg.snapshot": Kind({"plan": "text"}),
-    "hg.level": Kind({"plan": "text", "level": "int"}),
-    "hg.moves": Kind({"plan": "text", "moves": "list"}),
-    "hg.quality": Kind({"plan": "text", "km1": "int", "imbalance": "number"}),
+    "map.epoch": Kind({"epoch": "int"}, step=True),
+    "mig.plan": Kind({"plan": "text"}, {"moves": "int"}, notable=True),
+    # with `batch`: of one batch, from the leader of the cluster that it leaves; without: of the whole plan
+    "mig.start": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
+    "mig.chunk": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
+    "mig.flip": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
+    "mig.done": Kind({"plan": "text"}, {"batch": "int", "moved": "int"} | _BATCH, notable=True),
+    "mig.abort": Kind({"plan": "text"}, {"batch": "int", "why": "text"} | _BATCH, notable=True),
+    # `trial`: of the plan that is made from a part of the window, to be judged on the rest; `count`: of all
+    # moves, where not all are listed
+    "hg.snapshot": Kind({"plan": "text"}, {"vertices": "int", "nets": "int"}, step=True),
+    "hg.level": Kind(
+        {"plan": "text", "level": "int"}, _SEARCH | {"vertices": "int", "nets": "int"}, step=True
+    ),
+    "hg.moves": Kind(
+        {"plan": "text", "moves": "list"}, _SEARCH | {"count": "int", "level": "int"}, step=True
+    ),
+    "hg.quality": Kind(
+        {"plan": "text", "km1": "int", "imbalance": "number"}, _SEARCH | {"final": "flag"}, step=True
+    ),
     # exact counts of one window; see AGG_FIELDS
     "agg": Kind(
         {"window": "int"},
@@ -174,8 +198,13 @@ KINDS: Final[dict[str, Kind]] = {
             "heat": "map",
             "topk": "list",
         },
+        step=True,
     ),
-    "bench.phase": Kind({"phase": "text"}, {"name": "text"}),
+    # what has the bank on show to itself, from `begin` to `end`; `path` is its page
+    "experiment": Kind({"phase": "text", "what": "text", "title": "text", "path": "text"}, notable=True),
+    # transfers of the site's own: `mode` is `off`, `on`, `silent`, `yielding` or `waiting`, and `why`
+    "ambient": Kind({"mode": "text", "rate": "number"}, {"why": "text"}, step=True),
+    "bench.phase": Kind({"phase": "text"}, {"name": "text"}, step=True),
     "check": Kind({"name": "text", "ok": "flag"}, {"detail": "text"}, notable=True),
     "ctl": Kind(
         {"actor": "text", "cmd": "text"},

@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from consensus.trace import fold_moves, fold_paxos, fold_tx
 from consensus.trace.draft import Draft, State
-from consensus.trace.events import NODE_STATUS, SCHEMA_VERSION, TraceEvent
+from consensus.trace.events import KINDS, NODE_STATUS, SCHEMA_VERSION, TraceEvent
 
 FEED_MAX: Final = 100
-TRANSACTIONS_MAX: Final = 100
+EXPERIMENTS_MAX: Final = 4
 SERIES_MAX: Final = 180
 SERIES_US: Final = 1_000_000
 """Width of a bucket of ``series``."""
 SERIES_BACK: Final = 5
 """Buckets that a late window may still be added to."""
-APPLIED_MAX: Final = 16
-"""Nodes remembered per transaction as having applied it."""
 
 _NO_BALLOT: Final = [0, 0]
 _COUNTS: Final = ("committed", "aborted", "reads", "refused")
@@ -48,7 +47,14 @@ def empty() -> State:
         "tx": [],
         "feed": [],
         "checks": {},
+        "experiments": [],
+        "ambient": None,
         "lost": 0,
+        "paxos": {},
+        "epoch": 0,
+        "plans": [],
+        "moves": [],
+        "hg": {},
     }
 
 
@@ -58,6 +64,7 @@ def begin(header: dict[str, Any]) -> State:
     state["run"], state["src"], state["ts"] = header["run"], header["src"], header["t0"]
     for cluster in header["topology"]["clusters"]:
         state["clusters"][str(cluster["id"])] = _cluster(cluster)
+        state["paxos"][str(cluster["id"])] = fold_paxos.fresh()
         for node in cluster["nodes"]:
             state["nodes"][str(node)] = _node(node, cluster["id"])
     return state
@@ -70,7 +77,8 @@ def fold(state: State, event: TraceEvent) -> State:
 
 def fold_all(state: State, events: Iterable[TraceEvent]) -> State:
     """The state after all of ``events``, in order."""
-    draft = Draft(state)
+    # A keyframe of an earlier version may lack what is kept today.
+    draft = Draft(state if "paxos" in state else {**empty(), **state})
     for event in events:
         _step(draft, event)
     return draft.state
@@ -106,6 +114,7 @@ def _node(node: int, cluster: int) -> dict[str, Any]:
         "queue": 0,
         "in_flight": 0,
         "ts": 0,
+        "timers": {},
     }
 
 
@@ -134,6 +143,7 @@ def _enter(draft: Draft, incarnation: int) -> None:
             for key, value in state["nodes"].items()
         }
         state["tx"] = []
+        state["paxos"] = {key: fold_paxos.fresh() for key in state["clusters"]}
     state["inc"] = incarnation
 
 
@@ -146,6 +156,7 @@ def _note(draft: Draft, event: TraceEvent) -> None:
 
 
 def _ballot(draft: Draft, event: TraceEvent) -> None:
+    fold_paxos.ballot(draft, event)
     node = draft.entry("nodes", str(event["n"]))
     if node is None:
         return
@@ -159,6 +170,7 @@ def _ballot(draft: Draft, event: TraceEvent) -> None:
 
 
 def _leader(draft: Draft, event: TraceEvent) -> None:
+    fold_paxos.leader(draft, event)
     node = draft.entry("nodes", str(event["n"]))
     if node is None:
         return
@@ -189,6 +201,7 @@ def _applied(draft: Draft, event: TraceEvent) -> None:
     node = draft.entry("nodes", str(event["n"]))
     if node is not None and event["s"] > node["applied"]:
         node["applied"] = event["s"]
+    fold_paxos.applied(draft, event)
 
 
 def _chosen(draft: Draft, event: TraceEvent) -> None:
@@ -196,6 +209,7 @@ def _chosen(draft: Draft, event: TraceEvent) -> None:
     if node is not None and event["s"] > node["watermark"]:
         node["watermark"] = event["s"]
         _raise_watermark(draft, node["cluster"], event["s"])
+    fold_paxos.reached(draft, event["n"], event["s"], "chosen", event["ts"])
 
 
 def _raise_watermark(draft: Draft, number: int, slot: int) -> None:
@@ -252,6 +266,7 @@ def _status(draft: Draft, key: str, status: dict[str, Any], ts: int) -> None:
     if "role" in status:
         node["role"] = status["role"] if node["up"] not in _GONE else ""
     node["ts"] = ts
+    fold_paxos.status(draft, node, ts)
     _raise_watermark(draft, node["cluster"], node["watermark"])
     if node["role"] == "leader" and node["up"] == "up":
         _lead(draft, node["cluster"], node["id"], node["ballot"])
@@ -285,82 +300,6 @@ def _bucket(draft: Draft, start: int) -> int:
     return -1
 
 
-def _find(draft: Draft, tx: str) -> int:
-    items = draft.state["tx"]
-    for index in range(len(items) - 1, -1, -1):
-        if items[index]["id"] == tx:
-            return index
-    return -1
-
-
-def _transaction(draft: Draft, event: TraceEvent) -> dict[str, Any]:
-    """The entry of the event's transaction, writable, made when it is new."""
-    index = _find(draft, event["tx"])
-    if index >= 0:
-        return draft.item("tx", index)
-    fresh = {
-        "id": event["tx"],
-        "ts": event["ts"],
-        "from": 0,
-        "to": 0,
-        "amt": 0,
-        "cl": 0,
-        "s": 0,
-        "b": list(_NO_BALLOT),
-        "outcome": "",
-        "why": "",
-        "ms": 0,
-        "n": 0,
-        "applied": [],
-        "q": 0,
-    }
-    draft.push("tx", fresh, TRANSACTIONS_MAX)
-    return draft.item("tx", len(draft.state["tx"]) - 1)
-
-
-def _parties(entry: dict[str, Any], event: TraceEvent) -> None:
-    """Who pays whom how much, from any event that says so."""
-    if "from" in event:
-        entry["from"], entry["to"], entry["amt"] = event["from"], event["to"], event["amt"]
-    if "b" in event:
-        entry["b"] = list(event["b"])
-
-
-def _submit(draft: Draft, event: TraceEvent) -> None:
-    entry = _transaction(draft, event)
-    _parties(entry, event)
-    entry["ts"], entry["n"], entry["q"] = event["ts"], event.get("n", 0), event.get("q", 0)
-    entry["cl"] = _cluster_of(draft, event)
-
-
-def _apply(draft: Draft, event: TraceEvent) -> None:
-    entry = _transaction(draft, event)
-    _parties(entry, event)
-    entry["s"], entry["outcome"], entry["why"] = event["s"], event["outcome"], event.get("why", "")
-    entry["cl"] = _cluster_of(draft, event)
-    if event["n"] not in entry["applied"] and len(entry["applied"]) < APPLIED_MAX:
-        entry["applied"] = [*entry["applied"], event["n"]]
-    if entry["q"] == 0:
-        entry["q"] = event.get("q", 0)
-
-
-def _reply(draft: Draft, event: TraceEvent) -> None:
-    entry = _transaction(draft, event)
-    _parties(entry, event)
-    entry["outcome"], entry["why"], entry["ms"] = event["outcome"], event.get("why", ""), event["ms"]
-    entry["n"], entry["q"] = event.get("n", 0), event.get("q", 0)
-    if "s" in event:
-        entry["s"] = event["s"]
-    entry["cl"] = _cluster_of(draft, event) or entry["cl"]
-
-
-def _cluster_of(draft: Draft, event: TraceEvent) -> int:
-    if "cl" in event:
-        return int(event["cl"])
-    node = draft.state["nodes"].get(str(event.get("n", 0)))
-    return int(node["cluster"]) if node is not None else 0
-
-
 def _cut(draft: Draft, event: TraceEvent) -> None:
     key = f"{event['a']}>{event['b']}"
     cut = {"a": event["a"], "b": event["b"], "delay": event.get("delay", 0), "loss": event.get("loss", 0)}
@@ -388,14 +327,35 @@ def _check(draft: Draft, event: TraceEvent) -> None:
         _note(draft, event)
 
 
+def _migration(draft: Draft, event: TraceEvent) -> None:
+    fold_moves.migration(draft, event)
+    if KINDS[event["k"]].notable and fold_moves.whole(event):
+        _note(draft, event)
+
+
 def _gap(draft: Draft, event: TraceEvent) -> None:
     draft.state["lost"] += max(0, event["to"] - event["from"] + 1)
     _note(draft, event)
 
 
+def _experiment(draft: Draft, event: TraceEvent) -> None:
+    before = draft.state.get("experiments", [])  # a state of an earlier version has none
+    running = [one for one in before if one["path"] != event["path"]]
+    if event["phase"] == "begin":
+        told = {name: event[name] for name in ("what", "title", "path", "ts")}
+        running = [*running, told][-EXPERIMENTS_MAX:]
+    draft.state["experiments"] = running
+    _note(draft, event)
+
+
+def _ambient(draft: Draft, event: TraceEvent) -> None:
+    draft.state["ambient"] = {"mode": event["mode"], "rate": event["rate"], "why": event.get("why", "")}
+
+
 _CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
     "paxos.ballot": _ballot,
     "paxos.leader": _leader,
+    "paxos.accepted": fold_paxos.accepted,
     "paxos.chosen": _chosen,
     "paxos.applied": _applied,
     "node.up": _process,
@@ -405,11 +365,23 @@ _CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
     "node.pause": _process,
     "link.cut": _cut,
     "link.heal": _heal,
-    "tx.submit": _submit,
-    "tx.apply": _apply,
-    "tx.reply": _reply,
+    "msg.send": fold_paxos.message,
+    "msg.recv": fold_paxos.message,
+    "msg.drop": fold_paxos.message,
+    "timer.set": fold_moves.timer,
+    "timer.fire": fold_moves.timer,
+    "timer.cancel": fold_moves.timer,
+    "map.epoch": fold_moves.epoch,
+    **dict.fromkeys(fold_moves.STATES, _migration),
+    **dict.fromkeys(("hg.snapshot", "hg.level", "hg.moves", "hg.quality"), fold_moves.partitioner),
+    "tx.submit": fold_tx.submit,
+    "tx.lock": fold_paxos.holds,
+    "tx.apply": fold_tx.apply,
+    "tx.reply": fold_tx.reply,
     "agg": _agg,
     "check": _check,
+    "experiment": _experiment,
+    "ambient": _ambient,
     "ctl": _note,
     "mark": _note,
     "gap": _gap,

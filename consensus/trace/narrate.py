@@ -1,15 +1,16 @@
-"""One sentence per notable event, from a template over its fields.
+"""One sentence per event, from a template over its fields, at three levels.
 
 The templates are data (``sentences.json``) that ``static/js/narrate.js`` reads, too. A kind has variants per
 level; the first whose ``if`` fields are equal and whose ``has`` fields are there and not empty is taken.
-A level without an own text for a kind falls back to ``plain``.
+``plain`` tells what happened; ``course`` adds what that means, ``paper`` where it is written, both around the
+plain sentence. Where they have nothing to add, they say what ``plain`` says.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,12 @@ SENTENCES: Final[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "sentences.json").read_text(encoding="utf-8")
 )
 _FIELD: Final = re.compile(r"\{(\w+)\}")
+_LISTS: Final = {"accounts": "", "again": "", "has": "", "quorum": "n"}
+"""Fields that are lists, and what stands before each of their parts; any other list is a ballot."""
+PLAN_CHARS: Final = 8
+LIST_MAX: Final = 8
+PLAIN: Final = "plain"
+"""Where a text of another level puts the plain sentence."""
 _ONE_DECIMAL: Final = frozenset({"ms", "since_ms"})
 
 
@@ -33,7 +40,15 @@ def narrate(event: TraceEvent, level: str = "plain") -> str | None:
     if kind is None:
         return None
     fields = _derived(event)
-    for variant in kind.get(level) or kind["plain"]:
+    plain = _said(kind["plain"], fields)
+    if level == "plain" or plain is None:
+        return plain
+    return _said(kind.get(level, ()), {**fields, PLAIN: plain}) or plain
+
+
+def _said(variants: Iterable[Mapping[str, Any]], fields: Mapping[str, Any]) -> str | None:
+    """The first variant that fits, filled in."""
+    for variant in variants:
         if _fits(variant, fields):
             return _FIELD.sub(lambda match: _text(match[1], fields[match[1]]), variant["text"])
     return None
@@ -57,9 +72,14 @@ def _fits(variant: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
 def _text(name: str, value: Any) -> str:
     if name in _ONE_DECIMAL:
         return f"{value:.1f}"
-    if name == "accounts":
-        return ", ".join(str(account) for account in value)
+    if name in _LISTS:
+        more = f" and {len(value) - LIST_MAX} more" if len(value) > LIST_MAX else ""
+        return ", ".join(f"{_LISTS[name]}{part}" for part in value[:LIST_MAX]) + more
+    if name == "plan":
+        return str(value)[:PLAN_CHARS]
     if isinstance(value, list | tuple):
         return f"({','.join(str(part) for part in value)})"
+    if name == PLAIN:
+        return str(value)
     text = str(value)
     return str(SENTENCES["words"].get(text, text))

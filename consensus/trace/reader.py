@@ -7,8 +7,10 @@ gzip member ends the segment, it is no error.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -19,6 +21,7 @@ from consensus.trace.draft import State
 from consensus.trace.events import SCHEMA_VERSION, TraceError, TraceEvent
 from consensus.trace.recorder import SEGMENT_SUFFIX
 
+BUFFER_BYTES: Final = 1 << 17
 LINE_BYTES_MAX: Final = 16 << 20
 """A keyframe of a full state is far below this; a longer line is damage."""
 
@@ -74,19 +77,21 @@ class Recording:
                 return self._paths[index:]
         return self._paths
 
-    def between(self, first: int, last: int) -> Iterator[TraceEvent]:
-        """Events of ``first <= time <= last`` in UTC microseconds.
+    def between(self, first: int, last: int, kinds: Collection[str] | None = None) -> Iterator[TraceEvent]:
+        """Events of ``first <= time <= last`` in UTC microseconds, of ``kinds`` (None: all).
 
         The time of an event is the latest ``ts`` up to it, as that of a state: clocks of nodes differ a
-        little, and a seek must not depend on which of them was behind.
+        little, and a seek must not depend on which of them was behind. Lines of other kinds are only skimmed.
         """
         now = 0
-        for line in self.lines(self._from("ts", first - 1)):
-            now = max(now, line["ts"])
-            if now > last:
-                return
-            if "state" not in line and now >= first:
-                yield line
+        for path in self._from("ts", first - 1):
+            for raw in _raw_lines(path):
+                skimmed = _decoded(_skim, raw, path)
+                now = max(now, skimmed.ts)
+                if now > last:
+                    return
+                if now >= first and skimmed.k and (kinds is None or skimmed.k in kinds):
+                    yield _decoded(_decode, raw, path)
 
     def state_at_time(self, at: int) -> State:
         """The state at ``at`` (UTC microseconds), folded on from the nearest keyframe before it.
@@ -94,27 +99,7 @@ class Recording:
         Raises:
             TraceError: the recording starts later.
         """
-        state = None if self.header["truncated"] or at < self.header["t0"] else folding.begin(self.header)
-        pending: list[TraceEvent] = []
-        for line in self.lines(self._from("ts", at)):
-            if line["ts"] > at:
-                break
-            if "state" in line:
-                state, pending = line["state"], []
-            else:
-                pending.append(line)
-        if state is None:
-            raise TraceError(f"t {at} is before the start of the recording")
-        return folding.fold_all(state, pending)
-
-    def span(self) -> tuple[int, int, int, int]:
-        """First and last time (UTC microseconds) and first and last order number."""
-        first = next(self.lines(), None)
-        last_t, last_q = self.header["t0"], 0
-        for line in self.lines(self._paths[-1:]):
-            last_t, last_q = max(last_t, line["ts"]), max(last_q, line["q"])
-        start = self.header["t0"] if first is None or not self.header["truncated"] else first["ts"]
-        return start, max(last_t, start), 0 if first is None else first["q"], last_q
+        return self._state("ts", at, from_start=at >= self.header["t0"])
 
     def state_at(self, q: int) -> State:
         """The state after the event ``q``, folded on from the nearest keyframe before it.
@@ -122,24 +107,93 @@ class Recording:
         Raises:
             TraceError: the recording starts after ``q``.
         """
-        state = None if self.header["truncated"] else folding.begin(self.header)
+        return self._state("q", q, from_start=True)
+
+    def _state(self, name: str, value: int, *, from_start: bool) -> State:
+        """The state after the last line whose ``name`` is not above ``value``."""
+        state = folding.begin(self.header) if from_start and not self.header["truncated"] else None
         pending: list[TraceEvent] = []
-        for line in self.lines(self._from("q", q)):
-            if line["q"] > q:
+        for line in self.lines(self._from(name, value)):
+            if line[name] > value:
                 break
             if "state" in line:
                 state, pending = line["state"], []
             else:
                 pending.append(line)
         if state is None:
-            raise TraceError(f"q {q} is before the start of the recording")
+            raise TraceError(f"{name} {value} is before the start of the recording")
         return folding.fold_all(state, pending)
+
+    def raw(self) -> Iterator[bytes]:
+        """Events and keyframes as they stand on disk, in order, a line each, without headers."""
+        for path in self._paths:
+            for line in _raw_lines(path):
+                if not _decoded(_skim, line, path).v:
+                    yield line
+
+    def span(self) -> tuple[int, int, int, int]:
+        """First and last time (UTC microseconds) and first and last order number."""
+        first = next(self.lines(), None)
+        last_t, last_q = self.header["t0"], 0
+        for line in _raw_lines(self._paths[-1]):
+            skimmed = _decoded(_skim, line, self._paths[-1])
+            last_t, last_q = max(last_t, skimmed.ts), max(last_q, skimmed.q)
+        start = self.header["t0"] if first is None or not self.header["truncated"] else first["ts"]
+        return start, max(last_t, start), 0 if first is None else first["q"], last_q
+
+    def stamp(self) -> tuple[str, str, int, int]:
+        """Another one whenever more was recorded, or the oldest went: what :meth:`span` depends on."""
+        last = self._paths[-1].stat()
+        return self._paths[0].name, self._paths[-1].name, last.st_size, last.st_mtime_ns
+
+
+class _Skimmed(msgspec.Struct):
+    """What is looked at of every line; only headers have a version, only events a kind."""
+
+    ts: int = 0
+    k: str = ""
+    q: int = 0
+    v: int = 0
+
+
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_skim: Final = msgspec.json.Decoder(_Skimmed).decode
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    decode = msgspec.json.Decoder().decode
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        stream = cast("IO[bytes]", file)
+    for raw in _raw_lines(path):
+        yield _decoded(_decode, raw, path)
+
+
+def _decoded(decode: Callable[[bytes], Any], raw: bytes, path: Path) -> Any:
+    try:
+        return decode(raw)
+    except msgspec.DecodeError as error:
+        raise TraceError(f"{path.name}: a line is not a JSON object of the schema: {error}") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, as it comes: a damaged end is told of only after what stands before it."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._file.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    with ExitStack() as files:
+        if path.suffix == ".gz":
+            packed = files.enter_context(gzip.open(path, "rb"))
+            stream: IO[bytes] = cast("IO[bytes]", io.BufferedReader(_Unpacked(packed), BUFFER_BYTES))
+        else:
+            stream = files.enter_context(path.open("rb"))
         while True:
             try:
                 line = stream.readline(LINE_BYTES_MAX)
@@ -147,10 +201,4 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 return
             if not line.endswith(b"\n"):
                 return
-            try:
-                value = decode(line)
-            except msgspec.DecodeError as error:
-                raise TraceError(f"{path.name}: a line is not JSON: {error}") from error
-            if not isinstance(value, dict):
-                raise TraceError(f"{path.name}: a line is not an object")
-            yield value
+            yield line

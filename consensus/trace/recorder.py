@@ -70,23 +70,32 @@ class Recorder:
         self._file: gzip.GzipFile | None = None
         self._open_segment()
 
-    def write(self, events: Iterable[TraceEvent]) -> None:
+    def write(self, events: Iterable[TraceEvent], state: State | None = None) -> None:
         """Append numbered events (each with its ``q``), in order, and hand them to the system.
 
-        After this returns, a reader of the folder sees them.
+        After this returns, a reader of the folder sees them. ``state``: after all of them, from whoever has
+        folded them already; they are not folded again, and a keyframe that is due comes behind the last.
         """
         for event in events:
             assert "q" in event, "events are numbered before they are recorded"
-            self._unfolded.append(event)
             self._line(event)
             self._since_keyframe += 1
-            if self._written >= self._segment_bytes:
-                self._close_segment()
-                self._open_segment()
-            elif self._since_keyframe >= self._keyframe_events:
-                self._keyframe()
+            if state is None:
+                self._unfolded.append(event)
+                self._divide()
+        if state is not None:
+            self._state, self._unfolded = state, []
+            self._divide()
         if self._file is not None:
             self._file.flush()
+
+    def _divide(self) -> None:
+        """Begin another segment, or write a keyframe, where one is due."""
+        if self._written >= self._segment_bytes:
+            self._close_segment()
+            self._open_segment()
+        elif self._since_keyframe >= self._keyframe_events:
+            self._keyframe()
 
     @property
     def state(self) -> State:

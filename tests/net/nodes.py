@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from consensus import codec
 from consensus.messages.control import PROTOCOL_VERSION, Hello, Role
+from consensus.net.lamport import LamportClock
 from consensus.net.server import Server
 from consensus.net.wire import Wire
 from consensus.topology import Cluster, Node, Topology
@@ -25,6 +26,7 @@ class Owner:
 
     def __init__(self, incarnation: int = 3) -> None:
         self.incarnation = incarnation
+        self.clock = LamportClock()
         self.events: list[tuple[Any, ...]] = []
         self.wires: dict[str, Wire] = {}
         self._changed = asyncio.Event()
@@ -104,9 +106,13 @@ def raw(port: int, **options: Any) -> connect:
 
 
 def hello(
-    role: str = Role.CLIENT, node: int = 0, version: int = PROTOCOL_VERSION, incarnation: int = 0
+    role: str = Role.CLIENT,
+    node: int = 0,
+    version: int = PROTOCOL_VERSION,
+    incarnation: int = 0,
+    lease: bool | None = None,
 ) -> bytes:
-    message = codec.encode(Hello(version, Role(role), node, incarnation, "test"))
+    message = codec.encode(Hello(version, Role(role), node, incarnation, "test", lease))
     return codec.frame(incarnation, [message], 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from consensus import codec
-from consensus.messages.control import Command, CommandReply, Hello, Role
+from consensus.messages.control import PROTOCOL_VERSION, Command, CommandReply, Hello, Role
 from consensus.messages.paxos import Nack
 from consensus.net.control import Control, parse_url
 from consensus.net.peers import Peers
@@ -90,6 +90,17 @@ async def test_a_new_incarnation_stamps_frames_and_forgets_what_waited() -> None
         assert await node.owner.heard("peer frame") == [("peer frame", 2, 4, [Nack(Ballot(2, 1))])]
 
 
+async def test_the_clock_of_a_node_is_past_that_of_whoever_it_heard_from() -> None:
+    async with station() as node, dialling(node.port) as (owner, peers, _):
+        await owner.heard("connected")
+        await until(lambda: 2 in node.server.peers)
+        owner.clock.now = 1_000
+        peers.send(1, NACK)
+        await node.owner.heard("peer frame")
+        assert node.owner.clock.now == owner.clock.now == 1_001
+        assert node.owner.clock.tick() > owner.clock.now
+
+
 async def test_a_peer_that_does_not_read_is_cut_off_and_dialled_again() -> None:
     async with station() as node, dialling(node.port) as (owner, peers, counters):
         await owner.heard("connected")
@@ -148,7 +159,7 @@ async def test_the_site_is_greeted_as_an_operator_and_commands_are_handed_on() -
             f"Bearer {SECRET}",
             "/ws/worker/",
             3,
-            Hello(1, Role.OPERATOR, 5, 3, "node-5"),
+            Hello(PROTOCOL_VERSION, Role.OPERATOR, 5, 3, "node-5"),
             3,
             CommandReply(1, True, {}),
         ]

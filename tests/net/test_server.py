@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from consensus import codec
 from consensus.messages.client import WhoLeads
-from consensus.messages.control import Command, Hello, Role, Welcome
+from consensus.messages.control import PROTOCOL_VERSION, Command, Hello, Role, Welcome
 from consensus.messages.paxos import Heartbeat, Nack
 from consensus.messages.txn import TxAck
 from consensus.net import server as server_module
@@ -20,7 +20,7 @@ from consensus.net.wire import DialError, dial
 from consensus.types import Ballot
 from tests.net.nodes import SECRET, closing, hello, raw, station, until
 
-WELCOME = codec.frame(3, [codec.encode(Welcome(1, 1, 9, 3))], 1)
+WELCOME = (3, [Welcome(PROTOCOL_VERSION, 1, 9, 3)])
 
 
 def one(message: object, incarnation: int = 3) -> bytes:
@@ -66,7 +66,7 @@ async def test_each_role_is_welcomed_and_heard() -> None:
         await client.send(hello())
         await boss.send(hello(Role.OPERATOR))
         for socket in (peer, client, boss):
-            assert await socket.recv() == WELCOME
+            assert codec.decode_frame(await socket.recv()) == WELCOME
         await peer.send(one(Nack(Ballot(2, 2))))
         await client.send(one(WhoLeads()))
         await boss.send(one(Command(7, "status")))
@@ -86,12 +86,12 @@ async def test_each_role_is_welcomed_and_heard() -> None:
         (b"\x00", 4400),
         (hello()[:-3], 4400),
         (one(WhoLeads()), 4400),
-        (codec.frame(0, [codec.encode(Hello(1, Role.CLIENT, 0, 0))] * 2, 2), 4400),
+        (codec.frame(0, [codec.encode(Hello(PROTOCOL_VERSION, Role.CLIENT, 0, 0))] * 2, 2), 4400),
         (codec.frame(0, [], 0), 4400),
-        (hello(version=2), 4401),
-        (one([120, 2, "client", 0, 0, "x"]), 4401),
-        (one([120, 1, "emperor", 0, 0, "x"]), 4401),
-        (one([120, 1, "client", "node", 0, "x"]), 4400),
+        (hello(version=PROTOCOL_VERSION + 1), 4401),
+        (one([120, PROTOCOL_VERSION + 1, "client", 0, 0, "x"]), 4401),
+        (one([120, PROTOCOL_VERSION, "emperor", 0, 0, "x"]), 4401),
+        (one([120, PROTOCOL_VERSION, "client", "node", 0, "x"]), 4400),
         (one([120, [], {}, "node", 0, "x"]), 4401),
         (hello(Role.PEER, node=1), 4401),
         (hello(Role.PEER, node=5), 4401),
@@ -105,7 +105,7 @@ async def test_a_first_frame_that_is_no_good_hello_ends_the_connection(first: by
         await until(lambda: node.counters["frames_malformed"] == 1)
         async with raw(node.port) as socket:  # and the node goes on
             await socket.send(hello())
-            assert await socket.recv() == WELCOME
+            assert codec.decode_frame(await socket.recv()) == WELCOME
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_a_first_frame_that_is_no_good_hello_ends_the_connection(first: by
 async def test_a_malformed_frame_ends_the_connection(later: bytes | str, code: int) -> None:
     async with station() as node, raw(node.port) as socket:
         await socket.send(hello())
-        assert await socket.recv() == WELCOME
+        assert codec.decode_frame(await socket.recv()) == WELCOME
         await socket.send(later)
         assert (await closing(socket))[0] == code
         await node.owner.heard("client lost")
@@ -132,10 +132,25 @@ async def test_a_malformed_frame_ends_the_connection(later: bytes | str, code: i
         assert node.owner.of("client frame") == []
 
 
+@pytest.mark.parametrize(
+    ("node", "lease", "taken"), [(2, True, False), (2, False, True), (2, None, True), (4, True, True)]
+)
+async def test_members_agree_on_leases(node: int, lease: bool | None, taken: bool) -> None:
+    """Another cluster may be set otherwise: leases are a matter between a leader and its followers."""
+    async with station() as here, raw(here.port) as socket:
+        await socket.send(hello(Role.PEER, node=node, incarnation=3, lease=lease))
+        if taken:
+            assert codec.decode_frame(await socket.recv()) == WELCOME
+        else:
+            assert await closing(socket) == (4402, "leases are on at node 2 and off at node 1")
+            assert here.counters["connections_refused"] == 1
+            assert here.server.peers == {}
+
+
 async def test_other_clusters_may_send_two_phase_commit_only() -> None:
     async with station() as node, raw(node.port) as foreign:
         await foreign.send(hello(Role.PEER, node=4, incarnation=3))
-        assert await foreign.recv() == WELCOME
+        assert codec.decode_frame(await foreign.recv()) == WELCOME
         ack = TxAck(10, [])
         await foreign.send(one(ack))
         assert await node.owner.heard("peer frame") == [("peer frame", 4, 3, [ack])]
@@ -172,7 +187,7 @@ async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 1)
     async with station() as node, raw(node.port) as socket:
         await socket.send(hello())
-        assert await socket.recv() == WELCOME
+        assert codec.decode_frame(await socket.recv()) == WELCOME
         with pytest.raises(InvalidStatus) as refused:
             await raw(node.port)
         assert refused.value.response.status_code == 503
@@ -181,9 +196,9 @@ async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_newer_connection_of_a_peer_replaces_the_older() -> None:
     async with station() as node, raw(node.port) as first, raw(node.port) as second:
         await first.send(hello(Role.PEER, node=2, incarnation=3))
-        assert await first.recv() == WELCOME
+        assert codec.decode_frame(await first.recv()) == WELCOME
         await second.send(hello(Role.PEER, node=2, incarnation=3))
-        assert await second.recv() == WELCOME
+        assert codec.decode_frame(await second.recv()) == WELCOME
         assert (await closing(first))[0] == 1000
         await second.send(one(Heartbeat(Ballot(1, 2), 1, 0, 0, 0)))
         assert (await node.owner.heard("peer frame"))[0][1] == 2
@@ -195,9 +210,9 @@ async def test_a_silent_server_greets_operators_only_until_it_resumes() -> None:
         await client.send(hello())
         await client.send(one(WhoLeads()))
         await boss.send(hello(Role.OPERATOR))
-        assert await boss.recv() == WELCOME
+        assert codec.decode_frame(await boss.recv()) == WELCOME
         node.server.resume()
-        assert await client.recv() == WELCOME
+        assert codec.decode_frame(await client.recv()) == WELCOME
         await client.send(one(WhoLeads()))
         assert len(await node.owner.heard("client frame")) == 1
 
@@ -205,11 +220,11 @@ async def test_a_silent_server_greets_operators_only_until_it_resumes() -> None:
 async def test_everybody_is_told_of_a_new_incarnation() -> None:
     async with station() as node, raw(node.port) as client:
         await client.send(hello())
-        assert await client.recv() == WELCOME
+        assert codec.decode_frame(await client.recv()) == WELCOME
         node.owner.incarnation = 4
         node.server.stamp(4)
         told = codec.decode_frame(await client.recv())
-        assert told == (4, [Welcome(1, 1, 9, 4)])
+        assert told == (4, [Welcome(PROTOCOL_VERSION, 1, 9, 4)])
         node.server.tell_incarnation(1)
         assert codec.decode_frame(await client.recv()) == told
 
@@ -217,9 +232,9 @@ async def test_everybody_is_told_of_a_new_incarnation() -> None:
 async def test_who_does_not_read_is_cut_off_and_the_rest_goes_on() -> None:
     async with station(queue_bytes_max=1 << 20) as node, raw(node.port) as slow, raw(node.port) as quick:
         await slow.send(hello())
-        assert await slow.recv() == WELCOME
+        assert codec.decode_frame(await slow.recv()) == WELCOME
         await quick.send(hello())
-        assert await quick.recv() == WELCOME
+        assert codec.decode_frame(await quick.recv()) == WELCOME
         slow.transport.pause_reading()
         blob = codec.encode(bytes(60_000))
         wire = node.server.clients[1]
@@ -239,7 +254,7 @@ async def test_who_does_not_read_is_cut_off_and_the_rest_goes_on() -> None:
 async def test_stopping_says_goodbye() -> None:
     async with station() as node, raw(node.port) as socket:
         await socket.send(hello())
-        assert await socket.recv() == WELCOME
+        assert codec.decode_frame(await socket.recv()) == WELCOME
         await node.server.stop()
         assert await closing(socket) == (1001, "the node stops")
 
@@ -254,7 +269,7 @@ async def test_a_busy_port_is_an_error() -> None:
 async def test_silent_connections_are_pinged_and_then_ended() -> None:
     async with station() as node, raw(node.port) as socket:
         await socket.send(hello())
-        assert await socket.recv() == WELCOME
+        assert codec.decode_frame(await socket.recv()) == WELCOME
         for _ in range(10):  # pongs keep it
             node.server.check_alive()
             await socket.ping()

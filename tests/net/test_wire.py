@@ -11,14 +11,14 @@ from websockets.uri import parse_uri
 
 from consensus import codec
 from consensus.messages.client import WhoLeads
-from consensus.messages.control import Hello, Role, Welcome
+from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
 from consensus.messages.paxos import Accept, Heartbeat, Nack
 from consensus.net import wire as wire_module
 from consensus.net.wire import DialError, Wire, dial
 from consensus.types import Ballot
 from tests.net.nodes import SECRET, Station, station, until
 
-HELLO = codec.encode(Hello(1, Role.PEER, 2, 3, "first"))
+HELLO = codec.encode(Hello(PROTOCOL_VERSION, Role.PEER, 2, 3, "first"))
 
 
 class Far:
@@ -45,7 +45,7 @@ async def connected(node: Station) -> tuple[Far, Wire]:
     wire = await far.dial(node)
     wire.incarnation = 3
     wire.send(HELLO)
-    await until(lambda: far.frames == [(3, [Welcome(1, 1, 9, 3)])])
+    await until(lambda: far.frames == [(3, [Welcome(PROTOCOL_VERSION, 1, 9, 3)])])
     return far, wire
 
 

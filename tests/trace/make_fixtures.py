@@ -125,6 +125,27 @@ def faults() -> list[dict[str, Any]]:
     return story.events
 
 
+def experiments() -> list[dict[str, Any]]:
+    """Ambient transfers, one that somebody sends, and two experiments that share the bank for a while."""
+    story = Story()
+    story.say("ambient", mode="on", rate=10)
+    story.transfer("6b656570-1", 1, 1, [1, 1], (21, 700))
+    for slot in range(2, 28):
+        story.transfer(f"616d6269-{slot}", slot, 1, [1, 1], (2950 + slot, 2951 + slot))
+    load = {"what": "benchmark", "title": "communities", "path": "/benchmarks/4/"}
+    move = {"what": "redistribution", "title": "Redistribution ab12", "path": "/redistributions/ab12/"}
+    story.say("experiment", phase="begin", **load)
+    story.say("ambient", mode="silent", rate=10, why="communities")
+    story.wait(400)
+    story.say("experiment", phase="begin", **move)
+    story.say("experiment", phase="begin", **load)
+    story.say("experiment", phase="end", **load)
+    story.say("experiment", phase="end", **move)
+    story.say("experiment", phase="end", **move)
+    story.say("ambient", mode="on", rate=10)
+    return story.events
+
+
 def traffic() -> list[dict[str, Any]]:
     """Four minutes of windows from three leaders: more than the bounded lists keep, and late ones."""
     story, dice = Story(), random.Random(7)
@@ -154,6 +175,128 @@ def traffic() -> list[dict[str, Any]]:
     return story.events
 
 
+class Wires:
+    """Messages of cluster 1 in a story: sent by one node, received by another a while later."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.count = 0
+
+    def message(self, m: str, sender: int, to: int, ms: float = 0.3, **fields: Any) -> None:
+        """``ms`` negative: the receiver's clock is behind; it tells before the sender does."""
+        self.count += 1
+        told = {"mid": f"c.{self.count}", "m": m, "bytes": 40, "to": to, **fields}
+        ends = [("msg.send", sender, 0.0), ("msg.recv", to, ms)]
+        for kind, teller, after in sorted(ends, key=lambda end: end[2]):
+            self.story.wait(after)
+            self.story.say(kind, teller, **told)
+            self.story.events[-1]["n"] = sender
+            self.story.wait(-after)
+        self.story.wait(abs(ms))
+
+    def slot(self, slot: int, leader: int, ballot: list[int], to: tuple[int, ...]) -> None:
+        """A slot as a leader and the followers ``to`` tell of it; any other hears nothing."""
+        story = self.story
+        story.say("paxos.accepted", leader, s=slot, b=ballot)
+        for node in to:
+            self.message("accept", leader, node, s=slot, b=ballot, w=slot - 1)
+            story.say("paxos.accepted", node, s=slot, b=ballot)
+            self.message("accepted", node, leader, -0.2, s=slot, b=ballot)
+        if to:
+            story.say("paxos.chosen", leader, s=slot, b=ballot)
+            story.say("paxos.applied", leader, s=slot, has=["transfer"], count=1)
+        for node in to:
+            self.message("commit", leader, node, s=slot, b=ballot, w=slot)
+            story.say("paxos.chosen", node, s=slot, b=ballot)
+            story.say("paxos.applied", node, s=slot, has=["transfer"], count=1)
+
+
+def consensus() -> list[dict[str, Any]]:
+    """Slots with their messages, one that its leader leaves behind and the next proposes again; then many."""
+    story = Story()
+    wires = Wires(story)
+    for node in (1, 2, 3):
+        story.say("paxos.ballot", node, b=[1, 1])
+        story.say("paxos.leader", node, b=[1, 1], leader=1, w=0)
+    for slot in (1, 2):
+        wires.slot(slot, 1, [1, 1], (2, 3))
+        story.wait(100)
+    story.say("tx.apply", 2, tx="cc-1", s=2, outcome="committed")
+    story.say("tx.lock", 3, tx="cc-2", s=2, accounts=[7])
+    story.say("paxos.accepted", 1, s=3, b=[1, 1])
+    wires.message("accept", 1, 2, s=3, b=[1, 1])
+    story.say("paxos.accepted", 2, s=3, b=[1, 1])
+    story.say("msg.drop", 1, mid="", to=3, m="accept", bytes=40, s=3, b=[1, 1], why="cut")
+    story.say("node.fail", 1)
+    story.wait(140)
+    story.say("timer.fire", 2, name="election", since_ms=140.5, silent=1)
+    wires.message("prevote", 2, 3, b=[2, 2], w=2)
+    wires.message("prevote", 3, 2, b=[2, 2], granted=True)
+    story.say("paxos.ballot", 2, b=[2, 2], why="heartbeat_timeout", since_ms=141.5, silent=1)
+    story.say("paxos.ballot", 3, b=[1, 3])
+    wires.message("prepare", 2, 3, b=[2, 2], w=2)
+    story.say("paxos.ballot", 3, b=[2, 2])
+    wires.message("promise", 3, 2, b=[2, 2], w=2, again=[3])
+    story.say("paxos.leader", 2, b=[2, 2], leader=2, w=2, quorum=[2, 3], again=[3])
+    wires.message("newview", 2, 3, b=[2, 2], w=2, first=3, last=3)
+    story.say("paxos.leader", 3, b=[2, 2], leader=2, w=2)
+    wires.slot(3, 2, [2, 2], (3,))
+    wires.message("heartbeat", 2, 3, b=[2, 2])
+    wires.message("tx.prepare", 2, 4, tx="cc-2")
+    story.say("paxos.leader", 1, b=[2, 2], leader=0, w=2)
+    story.say("paxos.applied", 99, s=3)
+    story.window(3, {"role": "follower", "state": "up", "ballot": [2, 2], "watermark": 3, "applied": 3})
+    for slot in range(4, 64):
+        wires.slot(slot, 2, [2, 2], (3,))
+        story.window(2, {"role": "leader", "state": "up", "watermark": slot, "applied": slot})
+        story.wait(200)
+    story.say("paxos.accepted", 3, s=9, b=[2, 2])
+    story.say("paxos.accepted", 3, s=63, b=[2, 1])
+    story.window(1, {"role": "follower", "state": "up", "ballot": [2, 2], "watermark": 60, "applied": 40})
+    for number in range(3, 30):
+        story.say("paxos.ballot", 3, b=[number, 3], why="heartbeat_timeout")
+    story.say("paxos.ballot", 1, b=[1, 1])
+    return story.events
+
+
+def moves() -> list[dict[str, Any]]:
+    """Timers, epochs of the map, plans that move accounts, the partitioner's work."""
+    story = Story()
+    for number in range(12):
+        story.say("timer.set", 1, name=f"timer {number}", due=story.now + 5_000)
+        story.wait(1)
+    story.say("timer.fire", 1, name="timer 3")
+    story.say("timer.cancel", 1, name="timer 4")
+    story.say("timer.fire", 99, name="election")
+    story.say("hg.snapshot", plan="p1")
+    for level in (3, 2, 1):
+        story.say("hg.level", plan="p1", level=level)
+        story.say("hg.moves", plan="p1", moves=[[level, 1, 2, 5], [level + 10, 2, 1, 4]])
+        story.say("hg.quality", plan="p1", km1=100 * level, imbalance=0.01 * level)
+    story.say("hg.level", plan="p2", level=4, vertices=120, trial=True)
+    story.say("hg.moves", plan="p2", moves=[[1, 1, 2, 3]], count=200, trial=True)
+    story.say("mig.plan", plan="p1")
+    story.say("mig.start", plan="p1", batch=1)
+    story.say("mig.chunk", plan="p1", batch=1)
+    story.say("mig.chunk", plan="p1", batch=1)
+    story.say("mig.flip", plan="p1", batch=1)
+    story.say("map.epoch", epoch=3)
+    story.say("map.epoch", epoch=2)
+    for batch, last in ((7, "mig.done"), (8, "mig.abort"), (9, "")):
+        told = {"plan": "p1", "batch": batch, "part": batch, "to": 2, "accounts": [2007, 2000 + batch]}
+        for kind in ("mig.start", "mig.flip" if last == "mig.done" else "", last):
+            if kind:
+                story.say(kind, 1, **told)
+    for batch in range(40):
+        story.say("mig.start", 4, plan="p1", batch=batch, to=1, accounts=list(range(batch, batch + 70)))
+    story.say("mig.done", plan="p1")
+    story.say("mig.chunk", plan="p1", batch=2)
+    for number in range(2, 14):
+        story.say("mig.plan", plan=f"p{number}")
+    story.say("mig.abort", plan="p13", why="participant_unavailable")
+    return story.events
+
+
 def write(name: str, events: list[dict[str, Any]]) -> None:
     """Number and write ``events`` and the states they lead to."""
     numbering = Numbering()
@@ -176,5 +319,5 @@ def write(name: str, events: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    for make in (failover, faults, traffic):
+    for make in (failover, faults, traffic, experiments, consensus, moves):
         write(make.__name__, make())

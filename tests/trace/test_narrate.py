@@ -22,7 +22,8 @@ SAMPLES: dict[str, Any] = {
     "list": [1],
     "ballot": [2, 3],
 }
-NOTABLE = sorted(kind for kind, spec in KINDS.items() if spec.notable or spec.step)
+PROTOCOLS = ("paxos.", "tx.", "mig.", "hg.", "node.", "link.", "msg.", "map.")
+"""Kinds that course and paper have something to add to."""
 
 
 def bare(kind: str) -> dict[str, Any]:
@@ -33,24 +34,37 @@ def bare(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", NOTABLE)
-def test_every_notable_kind_has_a_sentence_from_its_required_fields(kind: str, level: str) -> None:
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_has_a_sentence_from_its_required_fields(kind: str, level: str) -> None:
     sentence = narrate(validate(bare(kind)), level)
     assert sentence
     assert "{" not in sentence
+    plain = narrate(bare(kind))
+    assert plain is not None and sentence.startswith(plain), "a level adds to the plain sentence"
 
 
-def test_sentences_are_for_kinds_that_exist_and_are_notable_or_steps() -> None:
-    assert sorted(SENTENCES["kinds"]) == NOTABLE
+def test_sentences_are_for_kinds_that_exist() -> None:
+    assert sorted(SENTENCES["kinds"]) == sorted(KINDS)
+    assert sorted(SENTENCES["steps"] + [kind for kind, spec in KINDS.items() if spec.notable]) == sorted(
+        KINDS
+    )
 
 
-@pytest.mark.parametrize("kind", NOTABLE)
+@pytest.mark.parametrize("kind", sorted(kind for kind in KINDS if kind.startswith(PROTOCOLS)))
+def test_what_the_protocols_do_is_told_with_its_place_in_a_paper(kind: str) -> None:
+    assert "course" in SENTENCES["kinds"][kind]
+    papers = [variant["text"] for variant in SENTENCES["kinds"][kind]["paper"]]
+    assert all(re.search(r"\[[^\]]+, [^\]]+\]", text) or text == "{plain}" for text in papers), papers
+    assert any(text != "{plain}" for text in papers)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_variant_names_only_fields_that_are_required_or_asked_for(kind: str) -> None:
     for level, variants in SENTENCES["kinds"][kind].items():
         assert level in LEVELS
         for variant in variants:
             named = set(re.findall(r"\{(\w+)\}", variant["text"]))
-            known = set(KINDS[kind].required) | set(variant.get("has", ()))
+            known = set(KINDS[kind].required) | set(variant.get("has", ())) | {"plain"}
             # A transfer's page entry brings all of its parties or none.
             if "from" in variant.get("has", ()):
                 known |= {"to", "amt"}
@@ -64,6 +78,19 @@ def test_variants_follow_their_fields() -> None:
         "n2 stood for election with ballot (2,2): no heartbeat for 143.3 ms"
     )
     assert narrate({**ballot, "n": 3}) == "n3 promised ballot (2,2)"
+
+
+def test_a_batch_is_not_its_plan_and_long_lists_end() -> None:
+    batch = {"k": "mig.start", "ts": 1, "n": 1, "cl": 1, "plan": "ab12cd34ef", "batch": 7, "to": 2}
+    told = narrate({**batch, "accounts": list(range(1, 13))})
+    assert told == (
+        "Batch 7 of plan ab12cd34 begins to move from cluster 1 to cluster 2:"
+        " 1, 2, 3, 4, 5, 6, 7, 8 and 4 more"
+    )
+    assert narrate({**batch, "k": "mig.done"}) == "Batch 7 of plan ab12cd34 is at work in cluster 2"
+    assert narrate({"k": "mig.done", "ts": 1, "plan": "ab12cd34ef", "moved": 90}) == (
+        "Plan ab12cd34 is done: 90 accounts moved"
+    )
 
 
 def test_codes_become_words() -> None:
@@ -85,8 +112,31 @@ def test_steps_of_a_transaction() -> None:
     assert narrate(sent) == "n1 sent the decision to n4"
 
 
-def test_other_kinds_have_none() -> None:
-    assert narrate({"k": "paxos.applied", "ts": 1, "n": 1, "s": 4}) is None
+def test_levels_add_to_the_plain_sentence() -> None:
+    stood = {"k": "paxos.ballot", "ts": 1, "n": 2, "b": [2, 2], "since_ms": 143.26, "silent": 1}
+    plain = "n2 stood for election with ballot (2,2): no heartbeat from n1 for 143.3 ms"
+    assert narrate(stood) == plain
+    assert str(narrate(stood, "course")).startswith(f"{plain}. A ballot is (round, node)")
+    assert narrate(stood, "paper") == (
+        f"{plain}. Phase 1a: prepare with a number above all others [Lamport, Paxos Made Simple, §2.2]"
+    )
+    assert narrate({"k": "mark", "ts": 1, "text": "here"}, "paper") == "here"
+
+
+def test_steps_are_named_for_the_browser() -> None:
+    assert sorted(SENTENCES["steps"]) == sorted(kind for kind, spec in KINDS.items() if spec.step)
+
+
+def test_an_election_is_told_with_its_reasons() -> None:
+    stood = {"k": "paxos.ballot", "ts": 1, "n": 2, "b": [2, 2], "since_ms": 143.26, "silent": 1}
+    assert narrate(stood) == "n2 stood for election with ballot (2,2): no heartbeat from n1 for 143.3 ms"
+    led = {"k": "paxos.leader", "ts": 1, "n": 2, "cl": 1, "b": [2, 2], "leader": 2, "w": 40}
+    assert narrate({**led, "quorum": [2, 3], "again": [41, 42]}) == (
+        "n2 leads cluster 1 with ballot (2,2), promised by n2, n3; all up to slot 40 was chosen before; "
+        "proposed again because a promise carried it: slot 41, 42"
+    )
+    sent = {"k": "msg.send", "ts": 1, "n": 1, "to": 2, "m": "accept", "mid": "x", "bytes": 9}
+    assert narrate({**sent, "s": 41, "b": [2, 2]}) == "n1 sent Accept of slot 41, ballot (2,2), to n2"
 
 
 def test_the_browser_reads_the_same_sentences() -> None:

@@ -45,6 +45,21 @@ def test_a_seek_gives_the_fold(tmp_path: Path) -> None:
         assert recording.state_at(q) == fold_all(begin(head), events[:q])
 
 
+@pytest.mark.parametrize("batch", [1, 5, 13])
+def test_states_that_somebody_folded_already_are_taken_over(tmp_path: Path, batch: int) -> None:
+    head, events = load("faults")
+    recorder = Recorder(tmp_path / "r", head, keyframe_events=7, segment_bytes=2_000)
+    state = begin(head)
+    for first in range(0, len(events), batch):
+        state = fold_all(state, events[first : first + batch])
+        recorder.write(events[first : first + batch], state)
+    recorder.close()
+    recording = Recording(tmp_path / "r")
+    assert list(recording.events()) == events
+    for q in (0, 1, 7, 8, 29, len(events)):
+        assert recording.state_at(q) == fold_all(begin(head), events[:q])
+
+
 def test_a_reader_sees_what_a_living_recorder_wrote(tmp_path: Path) -> None:
     head, events = load("faults")
     recorder = Recorder(tmp_path / "r", head)
