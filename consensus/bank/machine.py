@@ -163,16 +163,21 @@ class Machine:
         state = self.state
         accounts = state.accounts
         held: list[Account] = []
+        missing = False
         for account_id in legs[::2]:
             account = accounts.get(account_id)
-            if account is None:
-                if 1 <= account_id <= state.accounts_total:
-                    return Refusal.WRONG_OWNER
-                return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, (), (), payer)
-            held.append(account)
+            if account is not None:
+                held.append(account)
+            elif 1 <= account_id <= state.accounts_total:
+                return Refusal.WRONG_OWNER
+            else:
+                missing = True
         taken = state.moves.taken
         if taken and any(account_id in taken for account_id in legs[::2]):
+            # Whatever the outcome would be: one that is stored now would not go with its payer.
             return Refusal.MIGRATING
+        if missing:
+            return Outcome(Status.UNKNOWN_ACCOUNT, slot, index, ballot, (), (), payer)
         locks = state.cross.locks
         if locks and any(account_id in locks for account_id in legs[::2]):
             return Refusal.LOCKED

@@ -166,9 +166,9 @@ class Movement:
         session = sessions.pop(moved.id, None)
         if session is None:
             if len(sessions) >= SESSIONS_MAX:
-                oldest = next(iter(sessions))
-                del sessions[oldest]
-                self.state.touch_session(oldest)
+                idle = self.state.longest_idle()
+                del sessions[idle]
+                self.state.touch_session(idle)
             session = Session(moved.id, 0, slot)
         session.used_slot = slot
         sessions[moved.id] = session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from struct import Struct as Packing
 from typing import Final
 
@@ -57,6 +57,7 @@ class BankState:
         self.epoch = 0
         self.accounts: dict[AccountId, Account] = {}
         self.sessions: dict[SessionId, Session] = {}
+        """In the order of their last use, as far as slots tell it: ``used_slot`` never falls."""
         self.views: deque[View] = deque(maxlen=VIEWS_MAX)
         self.views_total = 0
         self.audit = 0
@@ -148,6 +149,16 @@ class BankState:
         self.dirty_views.append(view)
         self._hash.put(("v", view.number), msgspec.msgpack.encode(_view_row(view)))
 
+    def longest_idle(self) -> SessionId:
+        """The session that makes room for another: of those last used in the lowest slot the lowest id.
+
+        The order within a slot is none that a replica could know after a restart, so ids decide.
+        """
+        sessions = iter(self.sessions.values())
+        first = next(sessions)
+        as_long = takewhile(lambda session: session.used_slot == first.used_slot, sessions)
+        return min([first.id, *[session.id for session in as_long]])
+
     # --- rows ------------------------------------------------------------
 
     def capture(self, everything: bool) -> StateCapture:
@@ -181,6 +192,7 @@ class BankState:
         except KeyError as error:
             raise StateError(f"the meta row {error} is missing") from error
         state.views = deque(sorted(state.views, key=lambda view: view.number), maxlen=VIEWS_MAX)
+        state.sessions = dict(sorted(state.sessions.items(), key=lambda item: item[1].used_slot))
         state.touched_accounts.update(state.accounts)
         state.touched_sessions.update(state.sessions)
         state.cross.index()

@@ -85,8 +85,12 @@ class TwoPhase:
             elif (known := session.outcomes.get(item.number)) is not None:
                 answer.numbers.append(item.number)
                 answer.outcomes.append(known)
-            elif tx in self.state.cross.prepared:
-                result.prepared.append(tx)
+            elif (held := self.state.cross.prepared.get(tx)) is not None:
+                if held.coordinates:
+                    result.prepared.append(tx)
+                else:
+                    # The payer has moved here from the coordinator of an attempt that is about to end.
+                    answer.refused.append((item.number, Refusal.MIGRATING))
             elif not session.takes(item.number):
                 answer.refused.append((item.number, Refusal.SESSION_EXPIRED))
             elif tx in self.state.cross.unfinished:
@@ -115,7 +119,8 @@ class TwoPhase:
         held: list[Account] = []
         if well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2:
             found = self._find(legs)
-            if found is None or (state.moves.taken and _any_in(state.moves.taken, found)):
+            taken = state.moves.taken
+            if found is None or (taken and any(account in taken for account in legs[::2])):
                 # The payer left after this entry was proposed. The participants have been asked already, so
                 # they are told at once that nothing comes of it; the client tries again.
                 reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
@@ -218,9 +223,7 @@ class TwoPhase:
         for row in entry.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
-            if prepared is not None and prepared.coordinator != entry.coordinator:
-                # The vote on the attempt of one coordinator must not count for that of another. The payer has
-                # moved in between, and the earlier attempt is about to end: this one is taken back meanwhile.
+            if prepared is not None and not same_part(prepared, entry.coordinator, row):
                 result.votes.append(moved(self.state, row))
             elif prepared is not None:
                 if row.at > prepared.at:
@@ -373,6 +376,15 @@ def moved(state: BankState, row: PrepareRow) -> VoteRow:
         if forward is not None:
             hints += (account, forward.cluster, forward.epoch)
     return VoteRow(row.session, row.number, row.at, MOVED, 0, 0, BALLOT_NONE, tuple(hints))
+
+
+def same_part(prepared: Prepared, coordinator: ClusterId, row: PrepareRow) -> bool:
+    """Whether a yes to what is prepared is a yes to ``row``, a later attempt at the same transaction.
+
+    Accounts may have moved in between: the payer, then another cluster coordinates, or others, then this
+    cluster's legs are not the same. The earlier attempt is about to end, the later is taken back meanwhile.
+    """
+    return prepared.coordinator == coordinator and prepared.legs == row.legs
 
 
 def decision_row(tx: TxId, unfinished: Unfinished) -> DecisionRow:

@@ -20,7 +20,15 @@ from consensus.messages.client import Leads, Opened, ReadRefused, ReadReplies, R
 from consensus.messages.control import Role
 from consensus.messages.entries import Item
 from consensus.topology import Topology
-from consensus.types import AccountId, ClusterId, NodeId, SessionId, TxId
+from consensus.types import (
+    AMBIENT_PREFIX,
+    KEPT_PREFIX,
+    AccountId,
+    ClusterId,
+    NodeId,
+    SessionId,
+    TxId,
+)
 
 TICK_S: Final = 0.05
 OUTSTANDING_MAX: Final = 16_384
@@ -60,8 +68,8 @@ class ClientCore:
         self._reads = Reads(self, self._lanes)
         self._resolves = Resolves(self, self._lanes)
         self._session = Session()
-        self._kept: Session | None = None
-        """Where transactions go that nodes record in full; begun with the first of them."""
+        self._marked: dict[bytes, Session] = {}
+        """By the prefix of their ids, sessions of transactions told from others by it."""
         self._sessions: dict[SessionId, Session] = {self._session.id: self._session}
         self._eager: set[ClusterId] = set()
         self._opened = asyncio.Event()
@@ -119,8 +127,8 @@ class ClientCore:
         _log.warning("a cluster forgot session %s of %s; going on in a new one", session.id.hex(), self._name)
         if session is self._session:
             self._new_session()
-        elif session is self._kept:
-            self._kept = None
+        elif self._marked.get(session.prefix) is session:
+            del self._marked[session.prefix]
 
     # --- submit -----------------------------------------------------------
 
@@ -169,17 +177,19 @@ class ClientCore:
         self._lanes[clusters[0]].submit(pending)
         return tx_id
 
-    def new_tx_id(self, *, keep: bool = False) -> TxId:
+    def new_tx_id(self, *, keep: bool = False, ambient: bool = False) -> TxId:
         """Reserve an id, to store it before the transaction is submitted under it.
 
         A reserved id that is never used keeps its session's numbers open; call :meth:`drop_tx_id`.
 
         Args:
             keep: nodes record the transaction in full (see ``types.KEPT_PREFIX``).
+            ambient: its id tells that nobody asked for it (see ``types.AMBIENT_PREFIX``).
         """
-        session = self._kept if keep else self._session
+        prefix = KEPT_PREFIX if keep else AMBIENT_PREFIX if ambient else b""
+        session = self._marked.get(prefix) if prefix else self._session
         if session is None or session.full:
-            session = self._next_session(keep)
+            session = self._next_session(prefix)
         return TxId(session.id, session.reserve())
 
     def drop_tx_id(self, tx_id: TxId) -> None:
@@ -195,23 +205,24 @@ class ClientCore:
             )
         return session, tx_id.number
 
-    def _next_session(self, keep: bool = False) -> Session:
+    def _next_session(self, prefix: bytes = b"") -> Session:
         outstanding = sum(len(session.pending) for session in self._sessions.values())
         if outstanding >= OUTSTANDING_MAX:
             raise ClientSaturatedError(
                 f"{outstanding} transactions wait for an answer; submit more slowly or wait for some to end"
             )
-        return self._new_session(keep)
+        return self._new_session(prefix)
 
-    def _new_session(self, keep: bool = False) -> Session:
-        fresh = Session(keep=keep)
-        if keep:
-            self._kept = fresh
+    def _new_session(self, prefix: bytes = b"") -> Session:
+        fresh = Session(prefix=prefix)
+        if prefix:
+            self._marked[prefix] = fresh
         else:
             self._session = fresh
-        kept = [session for session in self._sessions.values() if not session.idle or session is self._kept]
+        used = list(self._marked.values())
+        kept = [session for session in self._sessions.values() if not session.idle or session in used]
         spare = len(kept) - SESSIONS_KEPT_MAX
-        idle = [session for session in kept if not session.pending and session is not self._kept]
+        idle = [session for session in kept if not session.pending and session not in used]
         for session in idle[: max(spare, 0)]:
             kept.remove(session)
         self._sessions = {session.id: session for session in [*kept, self._session, fresh]}
@@ -314,7 +325,7 @@ class ClientCore:
         _log.info("the bank was reset (incarnation %d)", self.incarnation)
         before = list(self._sessions.values())
         self._sessions.clear()
-        self._kept = None
+        self._marked.clear()
         self.directory.forget()
         for lane in self._lanes.values():
             lane.reset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Self
 
 from consensus.client.errors import OperatorError
@@ -13,8 +13,11 @@ from consensus.types import ClusterId, NodeId
 
 POLL_S: Final = 0.01
 RESET_TIMEOUT_S: Final = 15.0
+ASK_TIMEOUT_S: Final = 1.0
 
 Status = dict[str, Any]
+Ask = Callable[..., Coroutine[Any, Any, Any]]
+"""``await ask(node, command, **arguments)``: the body of the answer, or None when the node gives none."""
 
 
 class Fleet:
@@ -62,6 +65,13 @@ class Fleet:
         try:
             return await self.call(node, name, timeout_s=timeout_s, **args)
         except (TimeoutError, ConnectionError):
+            return None
+
+    async def ask_one(self, node: NodeId, name: str, *, timeout_s: float = ASK_TIMEOUT_S, **args: Any) -> Any:
+        """An :data:`Ask`: None also where the node refuses."""
+        try:
+            return await self._or_none(node, name, timeout_s, args)
+        except OperatorError:
             return None
 
     async def statuses(

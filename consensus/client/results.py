@@ -145,7 +145,13 @@ def from_outcome(
     epoch: int,
     latency_ms: float,
 ) -> TxResult:
-    """A final result, from the outcome a cluster stored."""
+    """A final result, from the outcome a cluster stored.
+
+    ``clusters``: where the client believes the accounts are, the one that answered first. Of a committed
+    transaction the outcome knows better: an account may have moved without the client hearing of it.
+    """
     if stored.status == 0:
+        if stored.parts or len(clusters) > 1:
+            clusters = (*clusters[:1], *stored.parts[::PART_INTEGERS])
         return TxResult(tx_id, COMMITTED, None, clusters, legs, stored, epoch, latency_ms)
     return TxResult(tx_id, ABORTED, status_name(stored.status), clusters, legs, stored, epoch, latency_ms)

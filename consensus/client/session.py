@@ -17,7 +17,7 @@ import msgspec
 from consensus.client.results import TxResult
 from consensus.messages.client import Outcome
 from consensus.messages.entries import Item
-from consensus.types import KEPT_PREFIX, OPEN_NUMBERS_MAX, SESSION_BYTES, ClusterId, NodeId, SessionId
+from consensus.types import OPEN_NUMBERS_MAX, SESSION_BYTES, ClusterId, NodeId, SessionId
 
 SPAN_MAX: Final = OPEN_NUMBERS_MAX * 3 // 4
 """Numbers between ``settled_below`` and the next one before the client goes on in a new session.
@@ -75,18 +75,18 @@ class Session:
     """One session and its open numbers.
 
     Attributes:
-        id: 16 bytes, random; of a session whose transactions are kept, after :data:`KEPT_PREFIX`.
+        id: 16 bytes, random after the session's prefix, if it has one (``types.KEPT_PREFIX``).
         next_number: the number the next transaction gets; the first is 1.
         pending: transactions without an answer. In the order of their numbers, but for reserved ones.
         unknown: numbers that ended unknown and were not resolved.
         opened: clusters that confirmed the session.
     """
 
-    __slots__ = ("_floor", "_held", "id", "next_number", "opened", "pending", "unknown")
+    __slots__ = ("_floor", "_held", "id", "next_number", "opened", "pending", "prefix", "unknown")
 
-    def __init__(self, session_id: SessionId | None = None, *, keep: bool = False) -> None:
+    def __init__(self, session_id: SessionId | None = None, *, prefix: bytes = b"") -> None:
+        self.prefix = prefix
         if session_id is None:
-            prefix = KEPT_PREFIX if keep else b""
             session_id = prefix + secrets.token_bytes(SESSION_BYTES - len(prefix))
         self.id: SessionId = session_id
         self.next_number = 1

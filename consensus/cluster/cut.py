@@ -7,11 +7,12 @@ cluster that nobody could tell learns of k from its first message of another tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from consensus.bank import audit
 from consensus.bank.audit import AuditReport
+from consensus.client.fleet import Ask
 from consensus.topology import Cluster, Topology
 from consensus.types import AccountId, ClusterId, NodeId
 
@@ -19,9 +20,6 @@ CUT_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.01
 ATTEMPTS_MAX: Final = 5
 ROWS: Final = 2_500
-
-Ask = Callable[..., Coroutine[Any, Any, Any]]
-"""``ask(node, command, **arguments)``: the body of the answer, or None when the node gives none."""
 
 
 class CutError(Exception):

@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
+from consensus.client.fleet import Ask
 from consensus.topology import Topology
 from consensus.types import AccountId, ClusterId
 
@@ -36,13 +37,12 @@ AGAIN_MAX_S: Final = 1.0
 POLL_S: Final = 0.008
 LOST_S: Final = 0.05
 """Between two looks for a leader."""
+CALM_S: Final = 2.0
+"""Without a part, before a run that goes on takes up its own; as long as latencies are looked back on."""
 PAUSE_MIN_S: Final = 0.005
 PAUSE_MAX_S: Final = 1.0
 OUTLOOK_S: Final = 10.0
 """Time over which the rate is taken that tells when it will be done."""
-
-Ask = Callable[..., Coroutine[Any, Any, Any]]
-"""``ask(node, command, **arguments)``: the body of the answer, or None when the node gives none."""
 
 RUNNING: Final = "running"
 PAUSED: Final = "paused"
@@ -59,7 +59,11 @@ class Step(NamedTuple):
 
 
 class Part(msgspec.Struct):
-    """A part of a plan. ``phase`` is empty until it is over, then flipped, rolled_back or nothing_taken."""
+    """A part of a plan. ``phase`` is empty until it is over, then flipped, rolled_back or nothing_taken.
+
+    ``took_ms``: how long its accounts were out of service, as their source tells; where that changed leaders,
+    from asked until over, which is longer.
+    """
 
     number: int
     source: ClusterId
@@ -85,9 +89,14 @@ class Throttle:
     def __init__(self, p99_ms: Callable[[], float | None], bound: float = 2.0) -> None:
         self._p99_ms = p99_ms
         self._bound = bound
-        self.before_ms = p99_ms()
+        self.before_ms: float | None = None
+        self.begin()
         self.size = START_SIZE
         self.pause_s = PAUSE_MIN_S
+
+    def begin(self) -> None:
+        """Nothing moves: what is measured now is what later is compared with."""
+        self.before_ms = self._p99_ms()
 
     def look(self) -> None:
         now_ms = self._p99_ms()
@@ -189,6 +198,10 @@ class Mover:
         resumed, self._open = self._open, []
         if resumed:
             await self._all(resumed)
+        if self._next:
+            # A run that goes on: how transfers fare is known only once nothing moves.
+            await asyncio.sleep(CALM_S)
+            self._throttle.begin()
         while self._waiting or self._later:
             await self._go.wait()
             if self.state == ABORTED:
@@ -197,10 +210,17 @@ class Mover:
                 self._waiting.append(heappop(self._later)[1])
             self._throttle.look()
             await self._all(self._parts())
-            await asyncio.sleep(self._throttle.pause_s)
+            await asyncio.sleep(self._pause_s())
         if self.state != ABORTED:
             self.state = DONE
         return self.state
+
+    def _pause_s(self) -> float:
+        """Until the next parts; with only accounts left that were locked, until the first of them is due."""
+        if self._waiting or not self._later:
+            return self._throttle.pause_s
+        due_s = self._later[0][0] - time.monotonic()
+        return max(self._throttle.pause_s, min(due_s, AGAIN_MAX_S))
 
     def _parts(self) -> list[Part]:
         """The next parts, in order; they take what goes between the same clusters together."""
@@ -259,7 +279,8 @@ class Mover:
             await asyncio.sleep(POLL_S)
         part.phase = answer["phase"]
         part.taken = tuple(answer["taken"])
-        part.took_ms = round(1_000 * (time.monotonic() - begun), 1)
+        out_ms = answer["out_ms"]
+        part.took_ms = round(1_000 * (time.monotonic() - begun) if out_ms is None else out_ms, 1)
         await self._save(part)
         self.moved.update(part.moved)
         self._rate.append((time.monotonic(), len(self.moved)))

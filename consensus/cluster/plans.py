@@ -12,6 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from consensus.client.fleet import Ask
+from consensus.sharding import cache
+from consensus.sharding.request import request_of
 from consensus.sharding.traffic import Sample, Traffic
 from consensus.topology import Topology
 from consensus.types import ClusterId, NodeId
@@ -21,9 +24,6 @@ TIMEOUT_S: Final = 300.0
 EVENTS_MAX: Final = 5_000
 ROUNDS_MAX: Final = 64
 """Answers taken from one node at a time; the rest comes with the next gathering."""
-
-Ask = Callable[..., Any]
-"""``await ask(node, command, **arguments)``: the body of the answer, or None when the node gives none."""
 
 
 class PlanError(Exception):
@@ -81,6 +81,30 @@ class Placement:
         return True
 
 
+async def warm() -> None:
+    """Have the partitioner compiled if it is not, at the lowest priority, so that the first plan is quick.
+
+    Raises:
+        PlanError: it could not be.
+    """
+    if await asyncio.to_thread(cache.is_warm):
+        return
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "consensus.sharding.planning", "--warm"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise PlanError(f"the partitioner was not compiled: {said[-500:].decode('utf-8', 'replace')}")
+
+
 async def make_plan(
     sample: Sample,
     placement: Placement,
@@ -94,15 +118,7 @@ async def make_plan(
     Raises:
         PlanError: it could not be made.
     """
-    request = {
-        "vertices": sample.vertices,
-        "start": sample.start.astype("<i8").tobytes(),
-        "accounts": sample.accounts.astype("<i4").tobytes(),
-        "reads": sample.reads.astype("<i8").tobytes(),
-        "current": placement.blocks.astype("<i4").tobytes(),
-        "k": len(placement.clusters),
-        **options,
-    }
+    request = request_of(sample, placement.blocks, len(placement.clusters), **options)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -137,6 +153,9 @@ def _by_number(made: dict[str, Any], clusters: list[ClusterId]) -> dict[str, Any
         move[0], move[1], move[2] = move[0] + 1, clusters[move[1]], clusters[move[2]]
     for vertex in made["snapshot"]["vertices"]:
         vertex[0], vertex[1] = vertex[0] + 1, clusters[vertex[1]]
+    for rows in made["partners"]:
+        for row in rows:
+            row[0], row[2] = row[0] + 1, clusters[row[2]]
     return made
 
 

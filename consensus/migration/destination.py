@@ -54,6 +54,8 @@ class Destination:
         self._doubt_us = int(ctx.topology.timings.twopc_ms * 1000)
         self._logging: dict[BatchId, int] = {}
         """Batches with an entry on its way through the log, and the chunk it holds."""
+        self._behind: dict[BatchId, int] = {}
+        """Batches with contents right behind their MoveReserve in the log, and the chunk that is."""
         self._doubts: dict[BatchId, int] = {}
         """Batches neither active nor dropped, and when to ask (again) about each."""
 
@@ -70,8 +72,13 @@ class Destination:
     def on_install(self, message: MoveInstall) -> None:
         batch = (message.source, message.number)
         step = self._state().moves.step(batch)
+        entry = InstallEntry(*batch, message.accounts, message.sessions)
         if step == Step.RESERVED:
-            self._log(batch, InstallEntry(*batch, message.accounts, message.sessions), message.chunk)
+            self._log(batch, entry, message.chunk)
+        elif step == Step.UNKNOWN and batch in self._logging:
+            # Its reserve is on its way. Should that be lost and this not, this has no effect.
+            if batch not in self._behind and self._propose(entry):
+                self._behind[batch] = message.chunk
         else:
             self._reply(batch, step)
 
@@ -104,6 +111,8 @@ class Destination:
     def on_arrived(self, arrived: Arrived) -> None:
         batch = (arrived.source, arrived.number)
         chunk = self._logging.pop(batch, NO_CHUNK)
+        if batch in self._behind:
+            self._logging[batch] = self._behind.pop(batch)
         if arrived.step in OPEN_STEPS:
             self._doubts[batch] = self._ctx.now_us + self._doubt_us
         else:
@@ -150,6 +159,7 @@ class Destination:
 
     def clear(self) -> None:
         self._logging.clear()
+        self._behind.clear()
         self._doubts.clear()
 
     # --- sending ----------------------------------------------------------------------------------------

@@ -31,20 +31,27 @@ from consensus.messages.migration import (
 from consensus.paxos.context import Context
 from consensus.shards import ShardMap
 from consensus.txn.groups import Groups
-from consensus.types import AccountId, ClusterId
+from consensus.types import AccountId, Ballot, ClusterId
 
 ACCOUNTS_MAX: Final = 64
 """Of one batch: they are out of service together, and a batch has to fit into an entry."""
+OUT_KEPT: Final = 1_024
 OPEN_MAX: Final = 64
 """Batches under way from one source."""
 FLIP_WITHIN_US: Final = 300_000
 """A batch that is not flipped by then is rolled back: nobody waits longer for its accounts."""
 
 
+Chunk = tuple[list[MovedAccount], list[MovedSession]]
+CHUNKS: Final = 1 << 12
+NODES: Final = 1 << 16
+"""More than a batch and a bank have: by these the chunks of all leaderships have numbers of their own."""
+
+
 class Going:
     """A batch under way. ``chunk`` is the next one of its contents to be applied at the destination."""
 
-    __slots__ = ("chunk", "chunks", "deadline_us", "deciding", "destination", "phase", "sent_us")
+    __slots__ = ("chunk", "chunks", "deadline_us", "deciding", "destination", "phase", "reserved", "sent_us")
 
     def __init__(self, destination: ClusterId, phase: int, deadline_us: int) -> None:
         self.destination = destination
@@ -52,7 +59,8 @@ class Going:
         self.deadline_us = deadline_us
         self.deciding = False
         """Flip or rollback is proposed."""
-        self.chunks: list[tuple[list[MovedAccount], list[MovedSession]]] | None = None
+        self.reserved = False
+        self.chunks: list[Chunk] = []
         self.chunk = 0
         self.sent_us = 0
 
@@ -75,6 +83,10 @@ class Source:
         self._propose = propose
         self._asked: set[Part] = set()
         self._going: dict[int, Going] = {}
+        self._first_chunk = 0
+        self._taken_us: dict[int, int] = {}
+        self.out_ms: dict[int, float] = {}
+        """How long accounts of the last batches were out of service: from taken to active or rolled back."""
 
     def refusal(self, plan: bytes, part: int, destination: ClusterId, count: int) -> str | None:
         """Why a part of a plan cannot be begun now, or None."""
@@ -108,6 +120,7 @@ class Source:
         if number in self._going or number not in self._state().moves.batches:
             return
         self._event("mig.start", number)
+        self._taken_us[number] = self._ctx.now_us
         self._begin(number)
 
     def on_left(self, left: Left) -> None:
@@ -116,6 +129,8 @@ class Source:
         self._event("mig.flip" if flipped else "mig.abort", left.number)
         if flipped:
             self._announce(left.accounts)
+        else:
+            self._back_in_service(left.number)
         self._begin(left.number)
 
     def _begin(self, number: int) -> None:
@@ -124,6 +139,8 @@ class Source:
             return
         now = self._ctx.now_us
         going = Going(batch.destination, batch.phase, now + FLIP_WITHIN_US)
+        if batch.phase == Phase.TAKEN:
+            going.chunks = self._contents(number)
         self._going[number] = going
         self._send(number, going)
 
@@ -161,27 +178,34 @@ class Source:
         elif message.step == Step.DROPPED:
             going.deciding = self._propose(RollbackEntry(number))
         elif message.step == Step.RESERVED:
-            if going.chunks is None:
-                going.chunks = self._contents(number)
-                self._send(number, going)
-            elif message.chunk == going.chunk and going.chunk + 1 < len(going.chunks):
+            if not going.reserved:
+                going.reserved = True
+                if len(going.chunks) > 1:
+                    self._send(number, going)
+            elif message.chunk == self._first_chunk + going.chunk and going.chunk + 1 < len(going.chunks):
                 going.chunk += 1
                 self._send(number, going)
 
-    def _contents(self, number: int) -> list[tuple[list[MovedAccount], list[MovedSession]]]:
+    def _contents(self, number: int) -> list[Chunk]:
+        """The last chunk has the accounts, and the outcomes that are left: mostly all there are."""
         state = self._state()
-        bytes_max = self._ctx.limits.batch_bytes // 4
-        told: list[tuple[list[MovedAccount], list[MovedSession]]] = [
-            ([], sessions) for sessions in sessions_of(state, number, bytes_max)
-        ]
-        return [*told, (accounts_of(state, number), [])]
+        told = sessions_of(state, number, self._ctx.limits.batch_bytes // 4) or [[]]
+        return [*(([], sessions) for sessions in told[:-1]), (accounts_of(state, number), told[-1])]
 
     def on_activate(self, message: MoveActivate) -> None:
         going = self._going.get(message.number)
         if going is None or going.destination != message.destination or going.phase != Phase.FLIPPED:
             return
         self._event("mig.done", message.number)
+        self._back_in_service(message.number)
         self._finish(message.number)
+
+    def _back_in_service(self, number: int) -> None:
+        taken_us = self._taken_us.pop(number, None)
+        if taken_us is not None:
+            self.out_ms[number] = (self._ctx.now_us - taken_us) / 1_000
+            if len(self.out_ms) > OUT_KEPT:
+                del self.out_ms[next(iter(self.out_ms))]
 
     def _finish(self, number: int) -> None:
         if self._propose(MoveFinish([number])):
@@ -213,9 +237,11 @@ class Source:
             elif now - going.sent_us >= self._ctx.resend_us:
                 self._send(number, going, again=True)
 
-    def adopt(self) -> None:
+    def adopt(self, ballot: Ballot) -> None:
         """A new leadership: take up what the state says is under way; know where accounts went."""
         moves = self._state().moves
+        # What an earlier leader's chunk was answered with must not count for one of this one's.
+        self._first_chunk = (ballot.round * NODES + ballot.node) * CHUNKS
         for account, forward in moves.forwards.items():
             self._shards.learn(account, forward.cluster, forward.epoch)
         for number in moves.batches:
@@ -224,6 +250,7 @@ class Source:
     def clear(self) -> None:
         self._asked.clear()
         self._going.clear()
+        self._taken_us.clear()
 
     # --- sending ------------------------------------------------------------------------------------
 
@@ -243,15 +270,19 @@ class Source:
         own = self._ctx.cluster.id
         audit = self._state().audit
         going.sent_us = self._ctx.now_us
-        message: MoveReserve | MoveInstall | MoveFlip | MoveRollback
+        message: MoveInstall | MoveFlip | MoveRollback
         if going.phase == Phase.FLIPPED:
             message = MoveFlip(own, number, self._below, audit)
         elif going.phase == Phase.ROLLED_BACK:
             message = MoveRollback(own, number, self._below, audit)
-        elif going.chunks is None:
-            count = len(self._state().moves.batches[number].accounts)
-            message = MoveReserve(own, number, self._below, count, audit)
         else:
             accounts, sessions = going.chunks[going.chunk]
-            message = MoveInstall(own, number, self._below, accounts, sessions, audit, going.chunk)
+            chunk = self._first_chunk + going.chunk
+            message = MoveInstall(own, number, self._below, accounts, sessions, audit, chunk)
+            if not going.reserved:
+                count = len(self._state().moves.batches[number].accounts)
+                reserve = MoveReserve(own, number, self._below, count, audit)
+                self._groups.send(going.destination, reserve, everyone=again)
+                if len(going.chunks) > 1:
+                    return
         self._groups.send(going.destination, message, everyone=again)

@@ -21,7 +21,7 @@ from consensus.net import control
 from consensus.net.redial import Target
 from consensus.node import logs
 from consensus.node.runtime import EXIT_DISK, Node
-from consensus.storage.broken import BreakableFiles
+from consensus.storage.broken import NEMESIS_VARIABLE, BreakableFiles
 from consensus.storage.errors import FolderInUse, StorageError
 from consensus.storage.files import Files
 from consensus.storage.folder import NodeFolder
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from consensus.topology import Topology
 
 SECRET_VARIABLE = "PAXOS_BANK_SECRET"
-NEMESIS_VARIABLE = "PAXOS_BANK_NEMESIS"
 """Set for banks that are started to be broken: only their disks and clocks can be tampered with."""
 EXIT_OTHER = 1
 EXIT_CONFIG = 2

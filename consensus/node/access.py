@@ -83,11 +83,17 @@ class Access:
         """Transactions arrived at this leader."""
         if now_us >= self._mark_us:
             self._mark(now_us)
-        self._pairs.add([item.legs[0] << SHIFT | item.legs[2] for item in items if len(item.legs) == 4])
+        pairs: list[int] = []
         for item in items:
-            if 4 < len(item.legs) <= 2 * LEGS_MAX:
-                self._sets.append(tuple(item.legs[::2]))
+            legs = item.legs
+            if len(legs) == 4:
+                payer, _, payee, _ = legs
+                if not payee >> SHIFT:
+                    pairs.append(payer << SHIFT | payee)
+            elif 4 < len(legs) <= 2 * LEGS_MAX:
+                self._sets.append(tuple(legs[::2]))
                 self._sets_total += 1
+        self._pairs.add(pairs)
 
     def read(self, items: list[ReadItem], now_us: int) -> None:
         """Reads arrived at this node."""

@@ -123,6 +123,10 @@ class _CutAccounts(_Cut):
     limit: Annotated[int, msgspec.Meta(ge=1, le=inspect.ACCOUNTS_MAX)] = 1_000
 
 
+class _Ends(_Args):
+    txs: list[Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}-[0-9]{1,18}$")]] = []
+
+
 class _Counters(_Args):
     reset: bool = False
 
@@ -175,6 +179,7 @@ class Operators:
             "views": (_Args, lambda args, wire: inspect.views(node.replica)),
             "locks": (_Args, lambda args, wire: inspect.locks(node.replica)),
             "wal": (_Args, lambda args, wire: inspect.wal(node.replica)),
+            "ends": (_Ends, lambda args, wire: inspect.ends(node.replica, args.txs)),
             "cut": (_Cut, lambda args, wire: node.cut(args.number)),
             "audit": (_Cut, self._audit),
             "cut_accounts": (_CutAccounts, self._cut_accounts),

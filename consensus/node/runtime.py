@@ -20,6 +20,7 @@ from consensus.codec import encode
 from consensus.effects import Cut, Disconnected, Event, Freeze, Move, Receive, ReplyTo, Requests, Thaw, Wake
 from consensus.messages.client import Read, Replies, Submit
 from consensus.net.control import Control
+from consensus.net.lamport import LamportClock
 from consensus.net.peers import Peers
 from consensus.net.redial import Target
 from consensus.net.server import Server
@@ -91,14 +92,23 @@ class Node:
         self._turn_due = False
         limits = topology.limits
         others = [node for node in topology.nodes.values() if node.id != me]
-        self._peers = Peers(me, others, secret, self, self._counts, limits.peer_queue_bytes)
+        self.clock = LamportClock()
+        self._peers = Peers(me, others, secret, self, self._counts, limits.peer_queue_bytes, topology.lease)
         self._server = Server(
             topology.nodes[me], topology, secret, self, self._counts, limits.peer_queue_bytes
         )
         self._control = None if site is None else Control(site, secret, me, self)
         self._operators = Operators(self)
         self._telemetry = Telemetry(
-            me, topology.cluster_by_node[me].id, self.status, self._window_counts, self._level_changed
+            me,
+            topology.cluster_by_node[me].id,
+            tuple(node for node in topology.cluster_by_node[me].members if node != me),
+            self.clock,
+            self.status,
+            self._window_counts,
+            self._level_changed,
+            self._outcomes_applied,
+            self._sample,
         )
         # Looked up for every message: one attribute instead of two.
         self._wires = self._peers.wires
@@ -112,8 +122,10 @@ class Node:
     def _start_engine(self, opened: Opened) -> Engine:
         """Live in the incarnation that ``opened`` holds."""
         engine = Engine(self.me, self.topology, self._folder.files, opened, self)
-        self.incarnation = self._telemetry.incarnation = opened.recovered.incarnation
-        engine.replica.trace_level = max(0, self._telemetry.level)
+        self.incarnation = opened.recovered.incarnation
+        self._telemetry.lives_in(self.incarnation)
+        engine.replica.trace_level = self._telemetry.level
+        engine.replica.sample(self._telemetry.sampled_below)
         slot = engine.replica.machine.state.slot
         _log.info("incarnation %d, checkpoint of slot %d", self.incarnation, slot)
         return engine
@@ -268,7 +280,7 @@ class Node:
                 self._counts["frames_stale"] += 1
                 return
             self.heard_incarnation(incarnation)
-        if self._telemetry.hears(messages):
+        if self._telemetry.level >= 0:
             name, wire = self._server.peers[node]
             self._telemetry.received(node, name, messages, wire.received - len(messages))
         self._engine.step(Receive(node, messages))
@@ -433,8 +445,14 @@ class Node:
             "aborted": counters["transactions_failed"],
         }
 
+    def _outcomes_applied(self) -> int:
+        return self.replica.ctx.outcomes_applied
+
+    def _sample(self, below: int) -> None:
+        self.replica.sample(below)
+
     def _level_changed(self, level: int) -> None:
-        self.replica.trace_level = max(0, level)
+        self.replica.trace_level = level
         for node, (name, wire) in self._peers.connections.items():
             self._trace_sent(node, name, wire)
 

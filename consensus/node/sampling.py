@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from consensus.types import KEPT_PREFIX, TxId
+from consensus.paxos.context import SAMPLE_ALL, sample_place
+from consensus.types import KEPT_PREFIX, TxId, parse_tx_id
 
 SAMPLED_PER_S: Final = 20
 """Transactions per second recorded in full; all of them while there are fewer."""
@@ -35,7 +37,7 @@ class KeptLimit:
     """
 
     def __init__(self) -> None:
-        self._limit = 1 << 32
+        self._limit = SAMPLE_ALL
         self._seen = 0
         self._second = 0
 
@@ -45,7 +47,7 @@ class KeptLimit:
         if second != self._second:
             per_s = self._seen / max(1, second - self._second)
             share = min(1.0, KEPT_EVENTS_PER_S / per_s) if per_s else 1.0
-            self._limit = int((1 << 32) * share)
+            self._limit = int(SAMPLE_ALL * share)
             self._seen = 0
             self._second = second
         self._seen += 1
@@ -55,26 +57,52 @@ class KeptLimit:
 class Sampler:
     """Which transactions are recorded: about :data:`SAMPLED_PER_S`, and aborts up to as many again.
 
-    The share follows the traffic of the last second, and the choice a hash of the id, so that nodes
-    which see the same traffic choose the same transactions.
+    The share follows what was applied in the last second, and the choice the ids, so that the nodes of a
+    cluster, which apply the same transactions, choose the same ones. The share goes down in steps, so that
+    they agree although their seconds begin at different times. Within a second in which a load begins it is
+    halved as often as what was seen doubles: that second is not recorded whole.
+
+    Args:
+        applied: outcomes applied so far.
+        told: gets the share when it changes, as the bound of
+            :func:`~consensus.paxos.context.sample_place` below which transactions are wanted.
     """
 
-    def __init__(self) -> None:
-        self._limit = 1 << 32
-        self._seen = 0
+    def __init__(self, applied: Callable[[], int], told: Callable[[int], None]) -> None:
+        self._applied = applied
+        self._told = told
+        self.limit = SAMPLE_ALL
+        self._before = 0
+        """Outcomes applied when this second began."""
         self._aborts = 0
         self._second = 0
 
-    def takes(self, fields: Mapping[str, Any]) -> bool:
-        """Whether to record an event with these fields."""
+    def roll(self) -> None:
+        """Follow the traffic; to be called whenever something happened."""
+        applied = self._applied()
         second = time.monotonic_ns() // 1_000_000_000
+        limit = self.limit
         if second != self._second:
-            per_s = self._seen / max(1, second - self._second)
-            self._limit = (1 << 32) if per_s <= _TOKENS_MAX else int((1 << 32) * SAMPLED_PER_S / per_s)
-            self._seen = self._aborts = 0
-            self._second = second
-        self._seen += 1
-        if fields.get("outcome") == "aborted" and self._aborts < SAMPLED_PER_S:
+            per_s = (applied - self._before) / max(1, second - self._second)
+            over = per_s / SAMPLED_PER_S
+            steps = math.ceil(2 * math.log2(over)) / 2 if per_s > _TOKENS_MAX else 0
+            limit = int(SAMPLE_ALL * 2**-steps)
+            self._before, self._aborts, self._second = applied, 0, second
+        while limit * (applied - self._before) > SAMPLE_ALL * _TOKENS_MAX:
+            limit >>= 1
+        if limit != self.limit:
+            self.limit = limit
+            self._told(limit)
+
+    def takes(self, fields: Mapping[str, Any]) -> bool:
+        """Whether to record this event. The replica tells of the sample, and of every abort besides."""
+        if fields.get("outcome") != "aborted":
+            return True
+        if self._aborts < SAMPLED_PER_S:
             self._aborts += 1
             return True
-        return zlib.crc32(str(fields.get("tx")).encode()) < self._limit
+        return sample_place(*parse_tx_id(fields["tx"])) < self.limit
+
+    def takes_all(self) -> bool:
+        """Whether there are so few transactions that each is recorded."""
+        return self.limit == SAMPLE_ALL

@@ -21,8 +21,13 @@ from consensus.messages import migration, paxos, txn
 from consensus.messages.base import Message
 from consensus.messages.client import Replies, Status
 from consensus.messages.control import Telemetry as TelemetryMessage
+from consensus.net.lamport import LamportClock
 from consensus.net.wire import Wire
 from consensus.node.sampling import KeptLimit, Sampler, is_kept, kept_in
+from consensus.trace.electiontrace import KINDS as ELECTION_EVENTS
+from consensus.trace.electiontrace import ElectionTrace
+from consensus.trace.heads import ELECTION_KINDS, ELECTION_TAGS
+from consensus.trace.slottrace import SlotTrace
 from consensus.types import KEPT_PREFIX, ClusterId, NodeId, TxId
 
 HZ_MAX: Final = 50.0
@@ -40,6 +45,7 @@ _CROSS: Final = {
 }
 _CROSS_KINDS: Final = frozenset(_CROSS.values())
 _cross_message: Final = msgspec.msgpack.Decoder(txn.TxnMessage)
+_SLOT_EVENTS: Final = frozenset(("paxos.accepted", "paxos.chosen", "paxos.applied"))
 _PER_TRANSACTION: Final = frozenset(("tx.submit", "tx.lock", "tx.vote", "tx.decide", "tx.apply", "tx.reply"))
 
 
@@ -61,27 +67,35 @@ class Telemetry:
 
     Args:
         node, cluster: stamped on events.
+        others: the other members of the cluster.
+        clock: of the node; stamps events.
         status: the status document.
         counts: growing totals; their differences make up the ``tx`` part of a window.
         on_level: told the highest level watched (-1: nobody watches).
+        applied, on_sample: see :class:`~consensus.node.sampling.Sampler`.
 
     Attributes:
-        level: -1 nobody, 0 status and windows, 1 also slots, transactions and counts of messages, 2 also
-            single messages.
+        level: -1 nobody; 0 status, windows, elections and what is kept; 1 also slots, a sample of
+            transactions with the messages of their slots, and counts of messages; 2 also every message.
     """
 
     def __init__(
         self,
         node: NodeId,
         cluster: ClusterId,
+        others: tuple[NodeId, ...],
+        clock: LamportClock,
         status: Callable[[], dict[str, Any]],
         counts: Callable[[], Mapping[str, float]],
         on_level: Callable[[int], None],
+        applied: Callable[[], int],
+        on_sample: Callable[[int], None],
     ) -> None:
         self.level = -1
         self.incarnation = 0
         self._node = node
         self._cluster = cluster
+        self._clock = clock
         self._status = status
         self._counts = counts
         self._on_level = on_level
@@ -91,9 +105,11 @@ class Telemetry:
         self._latencies: Counter[int] = Counter()
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
-        self._sampler = Sampler()
+        self._sampler = Sampler(applied, on_sample)
         self._kept = KeptLimit()
         self._submitted: dict[str, int] = {}
+        self._slots = SlotTrace(node, others, self._note, self._leave_out)
+        self._elections = ElectionTrace(node, self._note, self._leave_out)
 
     # --- watchers ------------------------------------------------------------------
 
@@ -102,8 +118,7 @@ class Telemetry:
 
         After a change the watcher is still told what waited: a page that opens or closes costs no event.
         """
-        before = self._watches.get(wire)
-        self.forget(wire)
+        before = self._end(wire)
         if hz > 0:
             watch = Watch(wire, min(hz, HZ_MAX), level)
             if before is not None:
@@ -112,22 +127,39 @@ class Telemetry:
             self._tick(watch)
         self._level_changed()
 
+    @property
+    def sampled_below(self) -> int:
+        """See :meth:`consensus.replica.door.Replica.sample`."""
+        return self._sampler.limit
+
+    def lives_in(self, incarnation: int) -> None:
+        """The node begins another life of the bank."""
+        self.incarnation = incarnation
+        self._slots.forget()
+
     def forget(self, wire: Wire) -> None:
         """The connection is gone."""
+        if self._end(wire) is not None:
+            self._level_changed()
+
+    def _end(self, wire: Wire) -> Watch | None:
         watch = self._watches.pop(wire, None)
         if watch is not None and watch.timer is not None:
             watch.timer.cancel()
-            self._level_changed()
+        return watch
 
     def _level_changed(self) -> None:
-        level = max((watch.level for watch in self._watches.values()), default=-1)
-        if level != self.level:
-            self.level = level
-            self._on_level(level)
-        if level >= 0 and self._window is None:
+        before, level = self.level, max((watch.level for watch in self._watches.values()), default=-1)
+        if level == before:
+            return
+        self.level = level
+        self._on_level(level)
+        self._slots.watched(level)
+        if before < 0:
             self._counted = dict(self._counts())
             self._links.clear()
             self._latencies.clear()
+        if level >= 0 and self._window is None:
             self._arm_window()
 
     def _tick(self, watch: Watch) -> None:
@@ -149,35 +181,55 @@ class Telemetry:
         """Events of the replica. Those of single transactions are sampled."""
         if self.level < 0:
             return
+        self._sampler.roll()
         for kind, fields in events:
-            kept = False
-            if kind in _PER_TRANSACTION:
-                kept = is_kept(fields["tx"])
-                if not (self._keeps(fields["tx"]) if kept else self._sampler.takes(fields)):
-                    continue
-                if kind == "tx.submit":
-                    if len(self._submitted) >= SUBMITTED_MAX:
-                        # Its answer was a refusal, or went out elsewhere.
-                        del self._submitted[next(iter(self._submitted))]
-                    self._submitted.setdefault(fields["tx"], time.monotonic_ns() // 1_000)
-            self._note(kind, 0 if kept else 1, fields)
+            if kind in _SLOT_EVENTS:
+                self._slots.happened(kind, fields, self._sampler.takes_all())
+            elif kind in ELECTION_EVENTS:
+                self._elections.happened(kind, fields)
+            elif kind in _PER_TRANSACTION:
+                self._record_step(kind, fields)
+            else:
+                self.note(kind, **fields)
+
+    def _record_step(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """A step of a transaction, if it is kept or in the sample."""
+        tx: str = fields["tx"]
+        kept = is_kept(tx)
+        if not (self._keeps(tx) if kept else self._sampler.takes(fields)):
+            return
+        if kind == "tx.submit":
+            if len(self._submitted) >= SUBMITTED_MAX:
+                # Its answer was a refusal, or went out elsewhere.
+                del self._submitted[next(iter(self._submitted))]
+            self._submitted.setdefault(tx, time.monotonic_ns() // 1_000)
+        elif kind in ("tx.apply", "tx.lock"):
+            self._slots.touched(fields["s"], 0 if kept else 1)
+        self._note(kind, 0 if kept else 1, fields)
 
     def _keeps(self, tx: str) -> bool:
         """Whether another event of a kept transaction is recorded; if not, that is counted."""
         if self._kept.takes(tx):
             return True
-        for watch in self._watches.values():
-            watch.dropped += 1
+        self._leave_out(0)
         return False
+
+    def _leave_out(self, least: int) -> None:
+        """An event that watchers of level ``least`` were to be told of is over a limit."""
+        for watch in self._watches.values():
+            watch.dropped += watch.level >= least
 
     def note(self, kind: str, **fields: Any) -> None:
         """One event, for every watcher who wants its kind."""
-        self._note(kind, 2 if kind.startswith("msg.") else 1, fields)
+        self._note(kind, 2 if kind.startswith("msg.") else 0, fields)
 
-    def _note(self, kind: str, least: int, fields: Mapping[str, Any]) -> None:
-        """One event, for every watcher of level ``least`` or above."""
+    def _note(self, kind: str, least: int, fields: Mapping[str, Any], ts: int = 0) -> int:
+        """One event, for every watcher of level ``least`` or above, of time ``ts`` (0: now).
+
+        Returns its number, 0 if nobody wants it.
+        """
         if self.level < least:
-            return
+            return 0
         self._sequence += 1
         event = {
             "k": kind,
@@ -185,7 +237,8 @@ class Telemetry:
             "cl": self._cluster,
             "inc": self.incarnation,
             "ns": self._sequence,
-            "ts": time.time_ns() // 1_000,
+            "lc": self._clock.tick(),
+            "ts": ts or time.time_ns() // 1_000,
             **{name: value for name, value in fields.items() if value is not None},
         }
         for watch in self._watches.values():
@@ -195,6 +248,7 @@ class Telemetry:
                 watch.events.append(event)
             else:
                 watch.dropped += 1
+        return self._sequence
 
     def replied(self, message: Replies, now_us: int) -> None:
         """Answers leave: those to transactions whose submission was recorded are recorded, too."""
@@ -220,53 +274,76 @@ class Telemetry:
     # --- messages ----------------------------------------------------------------------
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
-        """A frame left for ``to``: counts its messages, records kept transactions, at level 2 all."""
+        """A frame left for ``to``: counts its messages, records those that the trace is about."""
         if self.level >= 1:
             counts = self._links.get(to)
             if counts is None:
                 counts = self._links[to] = Counter()
             for message in messages:
                 counts[message[1]] += 1
+        done = set()
         for index, message in enumerate(messages, first):
             tag = message[1]
-            kept = kept_in(_cross_message.decode(message)) if tag in _CROSS and KEPT_PREFIX in message else []
-            if kept or self.level >= 2:
-                name = _NAME_BY_TAG.get(tag)
-                if name is not None:
-                    mid = f"{connection}.{self._node}.{to}.{index}"
-                    self._message("msg.send", kept, {"mid": mid, "to": to, "m": name, "bytes": len(message)})
+            if tag in ELECTION_TAGS:
+                self._elections.sent(to, f"{connection}.{self._node}.{to}.{index}", message)
+                done.add(index)
+            elif tag in _CROSS and KEPT_PREFIX in message:
+                told = self._sent(to, connection, index, message)
+                self._kept_message("msg.send", kept_in(_cross_message.decode(message)), told)
+                done.add(index)
+        self._slots.sent(to, connection, messages, first)
+        if self.level >= 2:
+            for index, message in enumerate(messages, first):
+                if index not in done:
+                    self._any_message("msg.send", self._sent(to, connection, index, message))
 
-    def hears(self, messages: list[Message]) -> bool:
-        """Whether a frame that came holds anything to be recorded."""
-        if self.level < 0:
-            return False
-        return self.level >= 2 or any(type(message) in _CROSS_KINDS for message in messages)
+    def _sent(self, to: NodeId, connection: str, index: int, message: bytes) -> dict[str, Any]:
+        mid = f"{connection}.{self._node}.{to}.{index}"
+        return {"mid": mid, "to": to, "m": _NAME_BY_TAG.get(message[1], ""), "bytes": len(message)}
 
     def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
         """A frame came from ``sender`` while somebody watches. See :meth:`sent`."""
+        done = set()
         for index, message in enumerate(messages, first):
             kind = type(message)
-            kept = kept_in(message) if kind in _CROSS_KINDS else []
-            name = _NAMES.get(kind) if kept or self.level >= 2 else None
-            if name is not None:
-                size = len(codec.encode(message))
-                mid = f"{connection}.{sender}.{self._node}.{index}"
-                told = {"n": sender, "mid": mid, "to": self._node, "m": name, "bytes": size}
-                self._message("msg.recv", kept, told)
+            if kind in ELECTION_KINDS:
+                self._elections.received(sender, f"{connection}.{sender}.{self._node}.{index}", message)
+                done.add(index)
+            elif kind in _CROSS_KINDS and (kept := kept_in(message)):
+                self._kept_message("msg.recv", kept, self._received(sender, connection, index, message))
+                done.add(index)
+        self._slots.received(sender, connection, messages, first)
+        if self.level >= 2:
+            for index, message in enumerate(messages, first):
+                if index not in done:
+                    self._any_message("msg.recv", self._received(sender, connection, index, message))
 
-    def _message(self, kind: str, kept: list[str], fields: dict[str, Any]) -> None:
-        """One event of a message; of one about kept transactions, one for each of them."""
+    def _received(self, sender: NodeId, connection: str, index: int, message: Message) -> dict[str, Any]:
+        mid = f"{connection}.{sender}.{self._node}.{index}"
+        size = len(codec.encode(message))
+        return {"n": sender, "mid": mid, "to": self._node, "m": _NAMES.get(type(message), ""), "bytes": size}
+
+    def _kept_message(self, kind: str, kept: list[str], fields: dict[str, Any]) -> None:
+        """One event for each kept transaction that a message is about."""
         for tx in kept:
             if self._keeps(tx):
                 self._note(kind, 0, {**fields, "tx": tx})
-        if not kept:
+
+    def _any_message(self, kind: str, fields: dict[str, Any]) -> None:
+        """A message for those who want to hear of every one."""
+        if fields["m"] and not self._slots.was_told(fields["mid"]):
             self._note(kind, 2, fields)
 
     def lost(self, to: NodeId, message: bytes, why: str) -> None:
         """A message to ``to`` fell victim to a fault that somebody caused."""
-        name = _NAME_BY_TAG.get(message[1])
-        if self.level >= 2 and name is not None:
-            self.note("msg.drop", mid="", to=to, m=name, bytes=len(message), why=why)
+        if self.level < 0:
+            return
+        if message[1] in ELECTION_TAGS:
+            self._elections.lost(to, message, why)
+        elif not self._slots.lost(to, message, why) and self.level >= 2:
+            name = _NAME_BY_TAG.get(message[1])
+            if name is not None:
+                self.note("msg.drop", mid="", to=to, m=name, bytes=len(message), why=why)
 
     def latency(self, bucket: int) -> None:
         """A transaction was answered; ``bucket`` of :func:`consensus.trace.events.hist_index`."""

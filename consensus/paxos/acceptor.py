@@ -11,12 +11,14 @@ no
 
 from __future__ import annotations
 
+from typing import Any
+
 from consensus.codec import CHUNK_BYTES
 from consensus.messages.paxos import Accept, Accepted, Nack, Prepare, Promise, SlotValue
 from consensus.messages.records import AcceptedValue, ChosenValue, Promised, Watermark
 from consensus.paxos.context import Context
 from consensus.paxos.log import Log
-from consensus.types import Ballot, NodeId, Position, Slot
+from consensus.types import KEPT_PREFIX, Ballot, NodeId, Position, Slot
 
 AHEAD_SLOTS_MAX = 4_096
 """Slots above the watermark an acceptor takes; beyond, it waits to be brought up to date."""
@@ -44,15 +46,20 @@ class Acceptor:
         self.bound_until_us = 0
         """With leases, no promise is given before: a leader may rely on that (:meth:`bind`)."""
         self._recorded = log.watermark
+        self._traced: Slot = 0
+        """Highest slot whose acceptance was told of; 0 once it is chosen."""
 
     # --- promises ----------------------------------------------------------
 
-    def promise(self, ballot: Ballot) -> Position:
-        """Raise the promise. Returns the position to wait for before anybody may count on it."""
+    def promise(self, ballot: Ballot, **why: Any) -> Position:
+        """Raise the promise. Returns the position to wait for before anybody may count on it.
+
+        ``why``: fields that tell why, for the trace.
+        """
         assert ballot > self.promised, f"promise {ballot} after {self.promised}"
         self.promised = ballot
         self.leader = 0
-        self.ctx.event("paxos.ballot", b=list(ballot))
+        self.ctx.event("paxos.ballot", b=list(ballot), **why)
         return self.ctx.persist(Promised(ballot))
 
     def bind(self) -> None:
@@ -147,8 +154,9 @@ class Acceptor:
             self.ctx.event("paxos.ballot", b=list(ballot))
         log.accept(slot, ballot, value)
         self._recorded = self.durable_watermark
-        if self.ctx.trace_level:
-            self.ctx.event("paxos.accepted", s=slot, b=list(ballot))
+        if self.ctx.traces_value(value):
+            self._traced = max(self._traced, slot)
+            self.ctx.event("paxos.accepted", s=slot, b=list(ballot), keep=KEPT_PREFIX in value or None)
         return self.ctx.persist(AcceptedValue(ballot, slot, value, self._recorded), slot)
 
     # --- what is chosen --------------------------------------------------------
@@ -182,8 +190,10 @@ class Acceptor:
     def moved(self) -> None:
         """The watermark moved: let the journal hear of it now and then, and forget what was only seen."""
         log = self.log
-        if self.ctx.trace_level:
+        if self._traced or self.ctx.trace_level > 0:
             self.ctx.event("paxos.chosen", s=log.watermark, b=list(self.promised))
+            if log.watermark >= self._traced:
+                self._traced = 0
         if self.seen:
             self.seen = {slot: value for slot, value in self.seen.items() if slot > log.watermark}
         if self.installing:

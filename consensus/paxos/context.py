@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from zlib import crc32
 
 from consensus.effects import Append, Event, Outputs, Send
 from consensus.messages.base import Message
@@ -12,6 +13,9 @@ from consensus.types import KEPT_PREFIX, NodeId, Position, SessionId, Slot, majo
 
 LEASE_SHARE: Final = 0.6
 """Of the least election timeout: the leader's clock may run slower than the others' by as much."""
+KEPT_BYTES_MAX: Final = 4_096
+SAMPLE_ALL: Final = 1 << 32
+"""Above every :func:`sample_place`."""
 _MASK = (1 << 64) - 1
 
 
@@ -40,6 +44,11 @@ class Context:
         self.position: Position = 0
         self.synced: Position = 0
         self.trace_level = 0
+        """-1: nobody watches; 0: elections and what is kept; 1: slots and transactions, too."""
+        self.sampled_below = SAMPLE_ALL
+        """While somebody watches, events of transactions with a lower :func:`sample_place` are wanted."""
+        self.outcomes_applied = 0
+        """Outcomes applied since this process began, which a sample is a share of."""
         self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
         self._seed = seed & _MASK
         self.life = _mix(self._seed ^ 0x5851F42D4C957F2D) >> 2
@@ -56,9 +65,23 @@ class Context:
         """Send to nodes of the cluster once the journal is synced up to ``after`` (0: at once)."""
         self.out.sends.append(Send(to, message, after))
 
+    def traces_value(self, value: bytes) -> bool:
+        """Whether events of a slot that holds ``value`` are wanted.
+
+        A long value is not searched for kept transactions: what is in a busy slot shows when it is applied.
+        """
+        level = self.trace_level
+        return level > 0 or (level == 0 and len(value) <= KEPT_BYTES_MAX and KEPT_PREFIX in value)
+
     def traces(self, session: SessionId) -> bool:
-        """Whether events of a session's transactions are wanted: somebody watches, or they are kept."""
+        """Whether events of some transactions of a session are wanted: somebody watches, or they are kept."""
         return self.trace_level > 0 or session.startswith(KEPT_PREFIX)
+
+    def traces_tx(self, session: SessionId, number: int) -> bool:
+        """Whether events of this one are: it is kept, or somebody watches and it is in the sample."""
+        if self.trace_level > 0 and sample_place(session, number) < self.sampled_below:
+            return True
+        return session.startswith(KEPT_PREFIX)
 
     def event(self, kind: str, **fields: Any) -> None:
         self.out.events.append(Event(kind, fields))
@@ -72,6 +95,15 @@ class Context:
         """The next number of this node's own sequence, 63 bits."""
         self._draws += 1
         return _mix(self._seed + self._draws * 0x9E3779B97F4A7C15) >> 1
+
+
+def sample_place(session: SessionId, number: int) -> int:
+    """Where a transaction stands in the order that samples are taken from the bottom of; 32 bits.
+
+    Multiples of the golden ratio spread the numbers of one session evenly (Knuth, vol. 3, 6.4), so any share
+    of them is met nearly exactly, at every node alike.
+    """
+    return (crc32(session) + number * 0x9E3779B1) & 0xFFFFFFFF
 
 
 def _mix(x: int) -> int:

@@ -7,7 +7,7 @@ promise is raised, so that a node that cannot hear its leader, while others can,
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from consensus.messages.paxos import Nack, Prepare, PreVote, PreVoteReply, Promise, SlotValue
 from consensus.paxos.acceptor import Acceptor
@@ -32,6 +32,8 @@ class Won(NamedTuple):
 
     ballot: Ballot
     values: dict[Slot, SlotValue]
+    quorum: tuple[NodeId, ...] = ()
+    """Who promised, this node included."""
 
 
 class Election:
@@ -44,7 +46,8 @@ class Election:
         self.deadline_us = 0
         self._timeout_us = ctx.election_timeout_us()
         self.heard_us = -(1 << 62)
-        """When a valid message of a live leader last arrived."""
+        """When a valid message of a live leader last arrived, and from whom."""
+        self._heard: NodeId = 0
         self.target: Slot = 0
         """Watermark to reach before NEW-VIEW, and ``source``, who has it."""
         self.source: NodeId = 0
@@ -64,8 +67,9 @@ class Election:
         self._timeout_us = self.ctx.election_timeout_us()
         self.deadline_us = self.ctx.now_us + self._timeout_us + extra_us
 
-    def heard_leader(self) -> None:
+    def heard_leader(self, leader: NodeId) -> None:
         """A valid message of a leader whose ballot is the promised one."""
+        self._heard = leader
         self.heard_us = self.ctx.now_us
         self.phase = Phase.IDLE
         self.deadline_us = self.ctx.now_us + self._timeout_us
@@ -80,9 +84,15 @@ class Election:
         self._ballot = Ballot(max(self.acceptor.promised.round, self._round_seen) + 1, ctx.me)
         self._votes = {ctx.me}
         ctx.counters["elections_started"] += 1
-        ctx.event("timer.fire", name="election")
+        ctx.event("timer.fire", name="election", **self._why())
         ctx.send(ctx.others, PreVote(self._ballot, self.acceptor.log.watermark))
         return self._prepare() if len(self._votes) >= ctx.majority else None
+
+    def _why(self) -> dict[str, Any]:
+        """For the trace: for how long which leader was not heard, as far as there was one."""
+        if self.heard_us < 0:
+            return {}
+        return {"since_ms": (self.ctx.now_us - self.heard_us) / 1000, "silent": self._heard}
 
     # --- pre-vote --------------------------------------------------------------
 
@@ -116,7 +126,7 @@ class Election:
         self.deadline_us = ctx.now_us + ctx.election_timeout_us()
         self._parts = {}
         self._promises = {}
-        self._own_promise = self.acceptor.promise(self._ballot)
+        self._own_promise = self.acceptor.promise(self._ballot, why="heartbeat_timeout", **self._why())
         ctx.send(ctx.others, Prepare(self._ballot, self.acceptor.log.watermark), self._own_promise)
         return None
 
@@ -179,9 +189,10 @@ class Election:
                     if best is None or (value.chosen, value.ballot) > (best.chosen, best.ballot):
                         values[value.slot] = value
         self.phase = Phase.IDLE
+        quorum = tuple(sorted(self._promises))
         self._promises = {}
         self._parts = {}
-        return Won(self._ballot, values)
+        return Won(self._ballot, values, quorum)
 
     # --- losing ------------------------------------------------------------------
 

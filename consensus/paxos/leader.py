@@ -67,6 +67,7 @@ class Leader:
         """When that round was sent, and ``confirmed_slot``, what was chosen then."""
         self.confirmed_slot: Slot = 0
         self.heartbeat_us = ctx.now_us
+        self._tend_us = ctx.now_us
         """When the next heartbeat is due."""
         self.commit_us = 0
         """When followers must be told of the watermark; 0 when they have been."""
@@ -226,22 +227,27 @@ class Leader:
         """Whatever is due. Returns False when this leader has to step down."""
         ctx = self.ctx
         now = ctx.now_us
-        if now >= self.heartbeat_us:
+        # By a clock of its own: reads begin rounds, too, and many of them put the next heartbeat off.
+        tends = now >= self._tend_us
+        if tends:
+            self._tend_us = now + ctx.heartbeat_us
             if not self._heard_since(ctx.election_max_us):
                 ctx.event("timer.fire", name="majority_lost")
                 return False
             if self._own and now - self._own[0][2] > ctx.election_max_us:
                 ctx.event("timer.fire", name="disk_stalled")
                 return False
+        if now >= self.heartbeat_us:
             due = self.round % self._ask_every == 0
             self.beat(ask=due or not self._heard_since(ASK_EVERY * ctx.heartbeat_us))
-            self._resend()
         elif self.commit_us and now >= self.commit_us:
             self.commit_us = 0
             watermark = self.acceptor.log.watermark
             if ctx.others and watermark > self._told:
                 self._told = watermark
                 ctx.send(ctx.others, Commit(self.ballot, watermark))
+        if tends:
+            self._resend()
         return True
 
     def _heard_since(self, span_us: int) -> bool:
@@ -266,7 +272,8 @@ class Leader:
         """After the own clock stood still: nobody's silence in that time counts against them."""
         for peer in self.peers.values():
             peer.heard_us = self.ctx.now_us
-        self.heartbeat_us = self.ctx.now_us
+        self.heartbeat_us = self._tend_us = self.ctx.now_us
 
     def wake_us(self) -> int:
-        return min(self.heartbeat_us, self.commit_us) if self.commit_us else self.heartbeat_us
+        soonest = min(self.heartbeat_us, self._tend_us)
+        return min(soonest, self.commit_us) if self.commit_us else soonest

@@ -151,8 +151,7 @@ class Admission:
             if not state.moves.taken.keys().isdisjoint(accounts):
                 # Its prepare entry would be refused, when others had been asked to prepare already.
                 return Refusal.MIGRATING
-            if self.ctx.traces(message.session):
-                self._trace(message.session, item)
+            self._trace(message.session, item)
         wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)
         if self.waiting.free(accounts):
             if cross is None:
@@ -164,7 +163,7 @@ class Admission:
         deadline = self.ctx.now_us + self._lock_wait_us
         arrived_us = self.ctx.now_us + self.ctx.wall_offset_us
         waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait, arrived_us)
-        if cross is None and self.ctx.traces(message.session):
+        if cross is None:
             self._trace(message.session, item)
         return None if self.waiting.enter(waiter) else Refusal.OVERLOADED
 
@@ -229,7 +228,7 @@ class Admission:
             self._reply(connection, Opened(message.session, self.ctx.cluster.id, session.settled_below))
             return
         if state.sessions and len(state.sessions) + self.queue.control >= SESSIONS_MAX:
-            self.queue.add_control(EvictSessions([next(iter(state.sessions))]))
+            self.queue.add_control(EvictSessions([state.longest_idle()]))
         if not self.queue.add_control(OpenSession(message.session)):
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)
 
@@ -262,12 +261,10 @@ class Admission:
         if pending:
             self._refuse(connection, session_id, pending, Refusal.IN_DOUBT)
 
-    def pending(self, tx: TxId) -> bool:
-        """Whether a client's transaction waits, is queued, or is in flight."""
-        return tx.number in self._open.get(tx.session, ())
-
     def _trace(self, session: SessionId, item: Item) -> None:
-        """Name the parties: who pays first, who gets first, how much is paid in all."""
+        """If somebody wants to know: who pays first, who gets first, how much is paid in all."""
+        if not self.ctx.traces_tx(session, item.number):
+            return
         pairs = list(zip(item.legs[::2], item.legs[1::2], strict=False))
         payer = next((account for account, delta in pairs if delta < 0), None)
         payee = next((account for account, delta in pairs if delta > 0), None)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from consensus.bank.machine import Applied, Machine, Result
+from consensus.bank.machine import Machine
 from consensus.bank.state import BankState
-from consensus.bank.twophase import CrossPrepared, PartDecided, PartPrepared
 from consensus.codec import decode_batch
-from consensus.messages.client import Status
 from consensus.messages.entries import Batch
 from consensus.replica.results import Results
+from consensus.replica.tracing import trace_applied
 from consensus.txn.queue import Group
-from consensus.types import Slot, TxId
+from consensus.types import Slot
 
 if TYPE_CHECKING:
     from consensus.replica.door import Replica
@@ -67,7 +66,7 @@ class Applier:
             results = machine.apply(slot, batch)
             self._slots_since += 1
             self._bytes_since += len(entry.value)
-            self._trace(slot, results)
+            trace_applied(replica, slot, batch, results)
             if leader is not None:
                 if work is not None:
                     self._time(work)
@@ -91,47 +90,6 @@ class Applier:
             count = len(group.items)
             counters["transaction_time_ms_count"] += count
             counters["transaction_time_ms_sum"] += count * (now - group.arrived_us) / 1000
-
-    def _trace(self, slot: Slot, results: list[Result]) -> None:
-        """What the slot did to transactions that somebody watches or that are kept."""
-        ctx = self._replica.ctx
-        traces = ctx.traces
-        if ctx.trace_level:
-            ctx.event("paxos.applied", s=slot)
-        for result in results:
-            if isinstance(result, Applied):
-                if result.numbers and traces(result.session):
-                    self._trace_outcomes(slot, result)
-            elif isinstance(result, CrossPrepared):
-                for tx in result.prepared:
-                    if traces(tx.session):
-                        self._trace_lock(tx)
-            elif isinstance(result, PartPrepared):
-                for vote in result.votes:
-                    if not vote.status and traces(vote.session):
-                        self._trace_lock(TxId(vote.session, vote.number))
-            elif isinstance(result, PartDecided):
-                for row in result.acks:
-                    if traces(row.session):
-                        tx = TxId(row.session, row.number)
-                        known = self._replica.machine.state.cross.finished.get(tx)
-                        commit = known is not None and known.commit
-                        outcome_name = "committed" if commit else "aborted"
-                        ctx.event("tx.apply", tx=str(tx), s=slot, outcome=outcome_name)
-
-    def _trace_outcomes(self, slot: Slot, applied: Applied) -> None:
-        for number, outcome in zip(applied.numbers, applied.outcomes, strict=True):
-            tx = str(TxId(applied.session, number))
-            outcome_name = "aborted" if outcome.status else "committed"
-            why = Status(outcome.status).name.lower() if outcome.status else None
-            self._replica.ctx.event("tx.apply", tx=tx, s=slot, outcome=outcome_name, why=why)
-
-    def _trace_lock(self, tx: TxId) -> None:
-        """Locks are replicated state: every node that applies the prepare entry holds them."""
-        prepared = self._replica.machine.state.cross.prepared.get(tx)
-        if prepared is not None:
-            accounts = list(prepared.legs[::2])
-            self._replica.ctx.event("tx.lock", tx=str(tx), s=prepared.slot, accounts=accounts)
 
     # --- checkpoints -----------------------------------------------------------------
 

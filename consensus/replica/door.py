@@ -29,7 +29,7 @@ from consensus.effects import (
     Wake,
 )
 from consensus.messages.client import Leads, Open, Read, Refusal, Refused, ResolveRequest, Submit, WhoLeads
-from consensus.messages.entries import Batch, CrossPrepare, DecideRow, NewView, ViewSlot
+from consensus.messages.entries import Batch, CrossPrepare, DecideRow, Finish, NewView, ViewSlot
 from consensus.messages.records import LearnerMark, SegmentHead
 from consensus.migration.destination import Destination
 from consensus.migration.source import Source
@@ -59,11 +59,13 @@ FRESH_GRACE_US: Final = 3_000_000
 """How long the followers of a brand-new incarnation wait for its first leader before they campaign."""
 EARLY_MAX: Final = 2_000
 """Request frames a leader holds back until its view is established."""
+TOLD_SLOTS_MAX: Final = 32
+"""Slots proposed again that the trace names, the lowest ones."""
 FAR_US: Final = 1 << 62
 
 
 class Replica:
-    """See the module. ``trace_level`` 0 reports elections only, 1 slots and transactions too."""
+    """See the module. ``trace_level`` 0 reports elections and what is kept, 1 slots and transactions too."""
 
     def __init__(
         self, node: NodeId, topology: Topology, recovered: Recovered, seed: int, wall_offset_us: int = 0
@@ -102,8 +104,7 @@ class Replica:
             self.ctx,
             self.groups,
             lambda: self.machine.state,
-            self.admission.pending,
-            self.queue.add_control,
+            self._advance,
         )
         self.participant = Participant(
             self.ctx, self.groups, lambda: self.machine.state, self.waiting, self.queue
@@ -173,6 +174,10 @@ class Replica:
     @trace_level.setter
     def trace_level(self, level: int) -> None:
         self.ctx.trace_level = level
+
+    def sample(self, below: int) -> None:
+        """Tell of transactions with a lower :func:`~consensus.paxos.context.sample_place`, if of any."""
+        self.ctx.sampled_below = below
 
     def segment_head(self) -> SegmentHead:
         """First record of a journal segment that begins now."""
@@ -309,7 +314,8 @@ class Replica:
         self.ctx.counters["elections_won"] += 1
         log = self.acceptor.log
         slots: list[ViewSlot] = []
-        leader = self._lead(won.ballot)
+        carried = sorted(won.values)[:TOLD_SLOTS_MAX]
+        leader = self._lead(won.ballot, quorum=list(won.quorum), again=carried or None)
         first = leader.next_slot
         last = max(won.values, default=first - 1)
         leader.announce(first, last)
@@ -323,7 +329,7 @@ class Replica:
         view = NewView(won.ballot, log.watermark, slots, self.checkpoint)
         leader.view_slot = leader.propose(encode_batch(Batch(won.ballot, self._stamp_us(), [view])))
 
-    def _lead(self, ballot: Ballot) -> Leader:
+    def _lead(self, ballot: Ballot, **why: Any) -> Leader:
         # Reads of a follower, which waited for another leader's index.
         self.reads.clear(self.ctx.me)
         leader = self.leader = Leader(self.ctx, self.acceptor, ballot)
@@ -331,7 +337,8 @@ class Replica:
         # A state that arrives now would replace the log under the slots proposed again.
         self.transfer.stop()
         self.catchup.stop()
-        self.ctx.event("paxos.leader", b=list(ballot), leader=self.ctx.me, w=self.acceptor.log.watermark)
+        told = self.acceptor.log.watermark
+        self.ctx.event("paxos.leader", b=list(ballot), leader=self.ctx.me, w=told, **why)
         leader.beat()
         self.tell_clients()
         return leader
@@ -347,7 +354,6 @@ class Replica:
         hint = self.acceptor.leader
         self.admission.clear(hint)
         self.coordinator.clear()
-        self.doubts.clear()
         self._left.clear()
         self.participant.clear()
         self.source.clear()
@@ -366,7 +372,7 @@ class Replica:
         if self.leader is not None and ballot > self.leader.ballot:
             self.step_down()
         if not self.acceptor.learner:
-            self.election.heard_leader()
+            self.election.heard_leader(sender)
         if self.acceptor.leader != sender:
             self.acceptor.leader = sender
             self.ctx.event("paxos.leader", b=list(ballot), leader=sender, w=self.acceptor.log.watermark)
@@ -424,7 +430,8 @@ class Replica:
         self.established = True
         self.coordinator.adopt()
         self.participant.adopt()
-        self.source.adopt()
+        assert self.leader is not None
+        self.source.adopt(self.leader.ballot)
         self.destination.adopt()
         early, self._early = self._early, []
         for requests in early:
@@ -432,6 +439,11 @@ class Replica:
 
     def _decide(self, row: DecideRow) -> None:
         self.queue.add_decide(row, self.ctx.now_us)
+
+    def _advance(self) -> None:
+        """Have a slot proposed, if only with an entry that does nothing, unless one is going to be."""
+        if not self.queue.pending:
+            self.queue.add_control(Finish([]))
 
     def freed(self, accounts: list[AccountId]) -> None:
         """Locks fell, or those ahead left: whoever waits for ``accounts`` and can go on does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -10,13 +11,14 @@ import msgspec
 from consensus.bank.state import Account, BankState
 from consensus.codec import CodecError, decode_batch
 from consensus.messages.entries import Batch
-from consensus.types import AccountId, Slot
+from consensus.types import AccountId, Slot, parse_tx_id
 
 if TYPE_CHECKING:
     from consensus.replica.door import Replica
 
 ACCOUNTS_MAX: Final = 10_000
 LOG_MAX: Final = 500
+ENDS_MAX: Final = 500
 
 
 def status(replica: Replica) -> dict[str, Any]:
@@ -209,3 +211,29 @@ def wal(replica: Replica) -> dict[str, Any]:
             for tx, u in cross.unfinished.items()
         ],
     }
+
+
+def ends(replica: Replica, txs: list[str]) -> dict[str, Any]:
+    """How transactions across clusters ended here, as applied.
+
+    ``finished``: those this cluster took part in and remembers, newest first. ``known``: of ``txs``, which
+    this cluster coordinates, the ones it knows the end of; ``number`` is that of the attempt while a
+    participant may not have applied it yet, else None.
+    """
+    state = replica.machine.state
+    cross = state.cross
+    finished = [
+        {"tx": str(tx), "coordinator": row.coordinator, "number": row.at, "commit": row.commit}
+        for tx, row in islice(reversed(cross.finished.items()), ENDS_MAX)
+    ]
+    known = []
+    for text in txs[:ENDS_MAX]:
+        tx = parse_tx_id(text)
+        open_one = cross.unfinished.get(tx)
+        session = state.sessions.get(tx.session)
+        outcome = None if session is None else session.outcomes.get(tx.number)
+        if open_one is not None:
+            known.append({"tx": text, "number": open_one.at, "commit": open_one.commit})
+        elif outcome is not None:
+            known.append({"tx": text, "number": None, "commit": not outcome.status})
+    return {"applied": state.slot, "finished": finished, "known": known}

@@ -29,14 +29,21 @@ MAP_MAX: Final = 2_000
 def part(replica: Replica, plan: bytes, number: int) -> dict[str, Any]:
     """What a part of a plan has become at this source, as far as it is applied here.
 
-    ``phase`` is "unknown" before its entry is applied; ``over``: the destination has activated or dropped it.
+    ``phase`` is "unknown" before its entry is applied; ``over``: the destination has activated or dropped it;
+    ``out_ms``: how long its accounts were out of service, None where another leader took them.
     """
     moves = replica.machine.state.moves
     answer = moves.parts.get((plan, number))
     if answer is None:
-        return {"batch": None, "phase": "unknown", "taken": [], "over": False}
+        return {"batch": None, "phase": "unknown", "taken": [], "over": False, "out_ms": None}
     over = answer.number not in moves.batches
-    return {"batch": answer.number, "phase": PHASES[answer.phase], "taken": list(answer.taken), "over": over}
+    return {
+        "batch": answer.number,
+        "phase": PHASES[answer.phase],
+        "taken": list(answer.taken),
+        "over": over,
+        "out_ms": replica.source.out_ms.get(answer.number),
+    }
 
 
 def batches(replica: Replica) -> dict[str, Any]:

@@ -34,8 +34,6 @@ class Results:
             if type(result) is Applied:
                 items = _items(batch, result.session) if result.refused else None
                 r.admission.answer(r.machine.state, result, items)
-                if r.doubts.asked:
-                    r.doubts.on_resolved(result.session, [*result.numbers, *[n for n, _ in result.refused]])
             elif isinstance(result, CrossPrepared):
                 for tx in result.prepared:
                     r.coordinator.on_prepared(tx)
@@ -62,17 +60,21 @@ class Results:
     def _unclaim(self, batch: Batch, freed: list[AccountId]) -> None:
         """Prepare entries are applied: what they locked stands in the state now, the rest is free again.
 
-        A transaction that its prepare entry did not prepare is asked for no longer, whatever the reason.
+        A transaction that its prepare entry did not prepare is asked for no longer, whatever the reason, and
+        who has been asked is told.
         """
         waiting = self._r.waiting
+        coordinator = self._r.coordinator
         prepared = self._r.machine.state.cross.prepared
         for entry in batch.entries:
             if type(entry) is CrossPrepare:
                 for item in entry.items:
                     tx = TxId(entry.session, item.number)
                     waiting.unclaim(item.legs[::2], tx)
-                    if tx not in prepared:
-                        self._r.coordinator.drop(tx)
+                    held = prepared.get(tx)
+                    if held is None or not held.coordinates:
+                        coordinator.drop(tx)
+                        coordinator.take_back(tx, item)
                     freed.extend(item.legs[::2])
             elif type(entry) is PartPrepare:
                 for row in entry.rows:

@@ -28,6 +28,7 @@ from consensus.messages.txn import (
 )
 from consensus.paxos.context import Context
 from consensus.shards import ShardMap
+from consensus.txn.doubts import verdict
 from consensus.txn.groups import Groups
 from consensus.types import ClusterId, SessionId, Slot, TxId
 
@@ -118,6 +119,22 @@ class Coordinator:
         """The P had no effect, or was decided without votes."""
         self._open.pop(tx, None)
 
+    def take_back(self, tx: TxId, item: CrossItem) -> None:
+        """The P that was just applied prepared nothing: tell whom it had asked, once.
+
+        A participant that does not hear it holds locks until it asks. Where the entry itself ended the
+        attempt, the decision it left is sent until acknowledged (:meth:`on_decided`), and not from here.
+        """
+        state = self._state()
+        at = state.slot
+        unfinished = state.cross.unfinished.get(tx)
+        if unfinished is not None and unfinished.at == at:
+            return
+        for cluster in sorted(set(item.homes) - {self._ctx.cluster.id}):
+            if verdict(state, tx, cluster, at) is False:
+                row = DecisionRow(tx.session, tx.number, at, False)
+                self._decisions.setdefault((cluster, False), []).append(row)
+
     def on_votes(self, message: TxVote) -> None:
         for row in message.rows:
             tx = TxId(row.session, row.number)
@@ -156,7 +173,7 @@ class Coordinator:
         for tx, unfinished in decided:
             self._open.pop(tx, None)
             self._ctx.counters["twopc_commits" if unfinished.commit else "twopc_aborts"] += 1
-            if self._ctx.traces(tx.session):
+            if self._ctx.traces_tx(*tx):
                 outcome = "committed" if unfinished.commit else "aborted"
                 self._ctx.event("tx.decide", tx=str(tx), s=self._state().slot, outcome=outcome)
             self._send_decision(tx, unfinished)

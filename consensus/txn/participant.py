@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus.bank.state import BankState
-from consensus.bank.twophase import PartDecided, PartPrepared, no, yes
+from consensus.bank.twophase import PartDecided, PartPrepared, no, same_part, yes
 from consensus.messages.client import Status
 from consensus.messages.txn import (
     MOVED,
@@ -79,7 +79,7 @@ class Participant:
         for row in message.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
-            if prepared is not None and prepared.coordinator != message.coordinator:
+            if prepared is not None and not same_part(prepared, message.coordinator, row):
                 self._vote_no(message.coordinator, row, MOVED)
             elif prepared is not None and prepared.at == row.at:
                 self._votes.setdefault(message.coordinator, []).append(yes(prepared))
@@ -165,7 +165,7 @@ class Participant:
             self._new(result.coordinator, tx, row)
 
     def _trace(self, vote: VoteRow) -> None:
-        if not self._ctx.traces(vote.session):
+        if not self._ctx.traces_tx(vote.session, vote.number):
             return
         tx = TxId(vote.session, vote.number)
         why = (

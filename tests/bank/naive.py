@@ -66,13 +66,11 @@ class NaiveBank:
             return None, refusal
         status = self._shape(legs)
         if status is None:
-            for account, _ in legs:
-                if account in self.balance:
-                    continue
-                if account <= self.total:
-                    return None, Refusal.WRONG_OWNER
+            missing = [account for account, _ in legs if account not in self.balance]
+            if any(account <= self.total for account in missing):
+                return None, Refusal.WRONG_OWNER
+            if missing:
                 status = Status.UNKNOWN_ACCOUNT
-                break
         if status is None:
             if any(account in self.holder for account, _ in legs):
                 return None, Refusal.LOCKED

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
+from consensus.bank import machine as machine_module
+from consensus.bank import movement as movement_module
 from consensus.bank.audit import AuditReport, report, total
 from consensus.bank.machine import Applied, Machine
 from consensus.bank.movement import Arrived, Left, Taken, accounts_of, sessions_of
 from consensus.bank.moves import PARTS_KEPT, PartAnswer, Phase
+from consensus.bank.state import BankState
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, part_rows
 from consensus.messages.client import Refusal, Status
 from consensus.messages.entries import (
@@ -45,6 +48,7 @@ from tests.bank.batches import (
     cross,
     machine_of,
     pay,
+    rows_of,
     run,
     transact,
 )
@@ -258,6 +262,31 @@ def test_a_retry_finds_its_outcome_at_the_new_owner() -> None:
     assert source.state.sessions[ALICE].outcomes[2] == kept
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_longest_idle_session_makes_room_whatever_a_replica_has_been_through(
+    monkeypatch: pytest.MonkeyPatch, order: int
+) -> None:
+    """Rows of a checkpoint come by id, those of a transfer by use; who starts from them evicts the same."""
+    for module in (machine_module, movement_module):
+        monkeypatch.setattr(module, "SESSIONS_MAX", 3)
+    names = [bytes([byte]) * 16 for byte in (9, 5, 7)]
+    source = machine_of(1)
+    paid = run(source, 0, pay(1, 2, 30))
+    destination = machine_of(2, sessions=())
+    apply(destination, OpenSession(names[0]))
+    apply(destination, OpenSession(names[1]), OpenSession(names[2]))
+    apply(destination, transact(0, pay(11, 12, 1), session=names[0]))
+    rows = sorted(rows_of(destination.state), key=lambda row: str(row.key))[::order]
+    again = Machine(BankState.restore(rows), 2)
+    apply(source, prepare([1]))
+    for machine in (destination, again):
+        apply(machine, MoveReserve(1, 1, 0))
+        apply(machine, install(source))
+    assert destination.state.digest() == again.state.digest()
+    assert set(destination.state.sessions) == {names[0], names[2], ALICE}, "of two idle as long the lower id"
+    assert destination.state.sessions[ALICE].outcomes == {0: paid}
+
+
 def test_what_the_client_has_settled_stays_settled() -> None:
     source = machine_of(1)
     destination = machine_of(2, sessions=())
@@ -320,6 +349,18 @@ def vote_of(machine: Machine, row: PrepareRow) -> int:
     (result,) = apply(machine, PartPrepare(3, 0, [row]))
     assert isinstance(result, PartPrepared)
     return result.votes[0].status
+
+
+@pytest.mark.parametrize("legs", [(1, -5, 10**9, 5), (10**9, 5, 1, -5)], ids=["payer first", "payer last"])
+def test_what_is_taken_refuses_although_the_outcome_is_clear(legs: tuple[int, ...]) -> None:
+    """An outcome stored now would not go with its payer, and the new owner would give a second one."""
+    source, _ = pair()
+    apply(source, prepare([1]))
+    assert applied(source, transact(0, legs)).refused == [(0, Refusal.MIGRATING)]
+    homes = (1, 2, 1) if legs[0] == 1 else (1, 1, 2)
+    across = cross(1, (*legs[:2], 12, 0, *legs[2:]) if legs[0] == 1 else (*legs, 12, 0), homes=homes)
+    assert applied(source, across).refused == [(1, Refusal.MIGRATING)]
+    assert not source.state.sessions[ALICE].outcomes
 
 
 def test_a_participant_says_moved_while_the_account_is_on_its_way_and_where_it_went() -> None:

@@ -338,6 +338,20 @@ def test_rows_of_a_part_prepare_are_judged_one_by_one() -> None:
     ]
 
 
+def test_a_later_attempt_with_other_legs_here_is_taken_back_until_the_earlier_is_over() -> None:
+    """An account has moved here in between: a yes to what is held would leave its leg out."""
+    machine = machine_of(2)
+    yes = vote(machine, part((11, 20)))
+    more = part((11, 20, 12, -5), at=99)
+    assert vote(machine, more).status == MOVED
+    held = machine.state.cross.prepared[TX]
+    assert (held.at, held.legs) == (yes.at, (11, 20)), "neither renumbered nor changed"
+    assert balances(machine)[:2] == [120, 100]
+    settle_part(machine, False)
+    assert vote(machine, more).status == Status.COMMITTED
+    assert balances(machine)[:2] == [120, 95]
+
+
 def test_one_tx_id_of_two_coordinators_is_prepared_for_the_first_only() -> None:
     """One TxId with other legs elsewhere: a vote on one transaction must not count for the other."""
     coordinating = machine_of(2)

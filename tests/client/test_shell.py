@@ -17,7 +17,6 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from rich.console import Console
 
-from consensus.cli.reshard import Reshard
 from consensus.cli.shell.commands import COMMANDS, Shell
 from consensus.cli.shell.local import log_entry
 from consensus.cli.shell.prompt import ShellCompleter, piped, toolbar
@@ -32,6 +31,7 @@ from consensus.cli.shell.teller import (
     TellerError,
     Transfer,
 )
+from consensus.cluster.reshard import Reshard
 from consensus.messages.client import Level
 from consensus.testset.parser import parse
 from consensus.testset.report import SetReport

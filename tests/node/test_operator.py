@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,30 @@ async def test_views_of_the_log(bank: Bank) -> None:
     assert await bank.call(leader, "hash", slot=1_000_000) == {"slot": 1_000_000, "hash": None}
     assert await bank.call(leader, "locks") == {"locks": [], "waiting": []}
     assert await bank.call(leader, "wal") == {"records": [], "unfinished": []}
+
+
+async def test_both_sides_tell_the_same_end_of_a_transaction_across_clusters(tmp_path: Path) -> None:
+    bank = Bank(topology(2), tmp_path)
+    bank.start()
+    client = BankClient(bank.topology, SECRET)
+    await client.start()
+    try:
+        assert (await client.transfer(1, 31, 1, deadline_s=20.0)).outcome == "committed"
+        finished: list[dict[str, Any]] = []
+        async with asyncio.timeout(20):
+            while not finished:
+                finished = (await bank.call(4, "ends"))["finished"]
+        assert (finished[0]["coordinator"], finished[0]["commit"]) == (1, True)
+        known: list[dict[str, Any]] = []
+        async with asyncio.timeout(20):
+            while not known or known[0]["number"] is not None:
+                known = (await bank.call(1, "ends", txs=[finished[0]["tx"]]))["known"]
+        assert known == [{"tx": finished[0]["tx"], "number": None, "commit": True}]
+        with pytest.raises(OperatorError, match="txs"):
+            await bank.call(1, "ends", txs=["x"])
+    finally:
+        await client.close()
+        await bank.close()
 
 
 async def test_counters_and_latency_start_anew_when_asked_to(bank: Bank) -> None:

@@ -14,7 +14,8 @@ from consensus.node import sampling
 from consensus.node.faults import DELAYED_BYTES_MAX, Faults, LinkFault
 from consensus.node.gate import Gate
 from consensus.node.latency import Latencies
-from consensus.node.sampling import KEPT_EVENTS_PER_S, KeptLimit, Sampler
+from consensus.node.sampling import KEPT_EVENTS_PER_S, KeptLimit
+from consensus.paxos.context import sample_place
 from consensus.types import Ballot
 
 
@@ -89,20 +90,43 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
 ) -> None:
     now = 5_000_000_000
     monkeypatch.setattr(sampling.time, "monotonic_ns", lambda: now)
-    sampler = Sampler()
-    assert all(sampler.takes({"tx": f"a-{number}"}) for number in range(4_000)), "the first second"
+    session = b"a client's name."
+    applied, told = 0, []
+    sampler = sampling.Sampler(lambda: applied, told.append)
+    sampler.roll()
+
+    def run(count: int) -> list[int]:
+        """Transactions are applied, one by one: those in the sample as it stands then."""
+        nonlocal applied
+        taken = []
+        for number in range(count):
+            if sample_place(session, number) < sampler.limit:
+                taken.append(number)
+            applied += 1
+            sampler.roll()
+        return taken
+
+    assert run(40) == list(range(40)) and sampler.takes_all()
+    first = run(4_000)
+    assert 20 <= len(first) <= 250, "the second in which a load begins is not recorded whole"
     now += 1_000_000_000
-    taken = [number for number in range(4_000) if sampler.takes({"tx": f"a-{number}"})]
-    assert 5 <= len(taken) <= 60
-    other = Sampler()
-    other._limit, other._second = sampler._limit, sampler._second
-    assert [number for number in range(4_000) if other.takes({"tx": f"a-{number}"})] == taken
-    aborts = [sampler.takes({"tx": f"b-{number}", "outcome": "aborted"}) for number in range(1_000)]
-    assert 20 <= sum(aborts) <= 60
-    now += 3_000_000_000
-    sampler.takes({"tx": "c"})
+    sampler.roll()
+    taken = run(4_000)
+    assert 10 <= len(taken) <= 60
+    assert not sampler.takes_all() and told[-1] == sampler.limit
     now += 1_000_000_000
-    assert all(sampler.takes({"tx": f"d-{number}"}) for number in range(40))
+    sampler.roll()
+    assert run(4_000) == taken, "the same rate: the same ones"
+    name = session.hex()
+    aborts = [
+        sampler.takes({"tx": f"{name}-{number}", "outcome": "aborted"}) for number in range(5_000, 6_000)
+    ]
+    assert aborts[:20] == [True] * 20 and sum(aborts) <= 60
+    assert sampler.takes({"tx": f"{name}-1", "outcome": "committed"}), "the replica chose it"
+    for _ in range(2):
+        now += 1_000_000_000
+        sampler.roll()
+    assert run(40) == list(range(40)), "light again"
 
 
 def test_of_too_many_kept_transactions_whole_ones_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

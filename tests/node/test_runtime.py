@@ -12,7 +12,7 @@ import pytest
 from consensus import codec
 from consensus.client.bank import BankClient
 from consensus.messages.client import Leads, WhoLeads
-from consensus.messages.control import Hello, Role, Welcome
+from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
 from consensus.messages.paxos import Heartbeat
 from consensus.messages.records import SegmentHead
 from consensus.net.wire import Wire, dial
@@ -89,9 +89,9 @@ async def test_a_failed_node_neither_hears_nor_answers_clients_until_it_recovers
     wire = await dial(
         address.host, address.port, SECRET, lambda _, messages: heard.extend(messages), lambda _: None
     )
-    wire.send(codec.encode(Hello(1, Role.CLIENT, 0, 0)))
+    wire.send(codec.encode(Hello(PROTOCOL_VERSION, Role.CLIENT, 0, 0)))
     wire.flush()
-    await bank.until(lambda _: heard == [Welcome(1, 2, 1, 1)])
+    await bank.until(lambda _: heard == [Welcome(PROTOCOL_VERSION, 2, 1, 1)])
     await bank.call(2, "fail")
     wire.send(codec.encode(WhoLeads()))
     wire.flush()
@@ -102,12 +102,12 @@ async def test_a_failed_node_neither_hears_nor_answers_clients_until_it_recovers
     late = await dial(
         address.host, address.port, SECRET, lambda _, messages: heard.extend(messages), lambda _: None
     )
-    late.send(codec.encode(Hello(1, Role.CLIENT, 0, 0)))
+    late.send(codec.encode(Hello(PROTOCOL_VERSION, Role.CLIENT, 0, 0)))
     late.flush()
     assert (await bank.call(2, "status"))["state"] == "failed"
     assert len(heard) == 1
     await bank.call(2, "recover")
-    await bank.until(lambda _: heard[1:] == [Welcome(1, 2, 1, 1)])
+    await bank.until(lambda _: heard[1:] == [Welcome(PROTOCOL_VERSION, 2, 1, 1)])
     wire.send(codec.encode(WhoLeads()))
     await bank.until(lambda _: isinstance(heard[-1], Leads))
     wire.close()
@@ -201,7 +201,7 @@ async def test_frames_of_an_earlier_incarnation_do_nothing(bank: Bank) -> None:
             lambda _: None,
         )
         wire.incarnation = 1
-        wire.send(codec.encode(Hello(1, role, node, 1)))
+        wire.send(codec.encode(Hello(PROTOCOL_VERSION, role, node, 1)))
         wire.flush()
         wire.send(codec.encode(message))
         return wire
@@ -211,7 +211,7 @@ async def test_frames_of_an_earlier_incarnation_do_nothing(bank: Bank) -> None:
     client = await speak(Role.CLIENT, 0, WhoLeads())
     await bank.until(lambda all_: all_[1]["counters"].get("frames_stale") == 2)
     await bank.until(lambda _: len(heard) == 3)
-    assert heard == [(2, Welcome(1, 1, 1, 2))] * 3, "two greetings, and the client is told again"
+    assert heard == [(2, Welcome(PROTOCOL_VERSION, 1, 1, 2))] * 3, "two greetings, one more to the client"
     assert bank.nodes[1].node.status()["ballot"] == ballot
     peer.close()
     client.close()

@@ -78,7 +78,7 @@ def test_a_pre_vote_changes_nothing_at_either_end() -> None:
 
 def test_a_pre_vote_is_refused_while_a_leader_is_heard() -> None:
     election = node_2()
-    election.heard_leader()
+    election.heard_leader(1)
     election.ctx.now_us += election.ctx.election_min_us - 1
     election.on_prevote(3, PreVote(Ballot(2, 3), 0))
     assert sent(election) == [PreVoteReply(Ballot(2, 3), False, B1)]
@@ -116,7 +116,7 @@ def test_no_promise_is_raised_before_a_majority_pre_votes() -> None:
 def test_a_pre_vote_that_comes_late_changes_nothing() -> None:
     election = node_2()
     election.on_time()
-    election.heard_leader()
+    election.heard_leader(1)
     outputs(election)
     assert election.on_prevote_reply(1, PreVoteReply(B2, True, B1)) is None
     assert outputs(election).persist == [] and election.phase is Phase.IDLE
@@ -147,7 +147,7 @@ def test_the_own_promise_counts_only_when_it_is_on_disk() -> None:
     election = preparing()
     assert election.on_promise(1, promise()) is None
     assert election.on_persisted() is None, "nothing is synced yet"
-    assert sync(election) == Won(B2, {})
+    assert sync(election) == Won(B2, {}, (1, 2))
 
 
 def test_without_a_majority_of_the_configured_members_nobody_wins() -> None:
@@ -155,7 +155,7 @@ def test_without_a_majority_of_the_configured_members_nobody_wins() -> None:
     assert sync(election) is None
     assert election.on_promise(1, promise()) is None
     assert election.on_promise(1, promise()) is None, "one member counts once"
-    assert election.on_promise(3, promise()) == Won(B2, {})
+    assert election.on_promise(3, promise()) == Won(B2, {}, (1, 2, 3))
 
 
 def test_promises_of_another_ballot_or_after_the_election_do_not_count() -> None:
@@ -173,7 +173,7 @@ def test_a_promise_counts_when_all_its_parts_are_there() -> None:
     assert election.on_promise(1, promise(second, part=1, parts=2)) is None
     assert election.on_promise(1, promise(second, part=1, parts=2)) is None
     assert election.on_promise(1, promise(part=2, parts=2)) is None, "there is no such part"
-    assert election.on_promise(1, promise(first, part=0, parts=2)) == Won(B2, {1: first, 2: second})
+    assert election.on_promise(1, promise(first, part=0, parts=2)) == Won(B2, {1: first, 2: second}, (1, 2))
 
 
 def test_pieces_of_two_answers_to_one_prepare_are_never_put_together() -> None:
@@ -190,7 +190,7 @@ def test_pieces_of_two_answers_to_one_prepare_are_never_put_together() -> None:
 def test_the_only_member_wins_when_its_promise_is_on_disk() -> None:
     election = node_2(nodes=1, me=1)
     assert election.on_time() is None
-    assert sync(election) == Won(Ballot(2, 1), {})
+    assert sync(election) == Won(Ballot(2, 1), {}, (1,))
 
 
 # --- what the new view proposes again ------------------------------------------------
@@ -203,7 +203,7 @@ def test_for_each_slot_the_value_of_the_highest_ballot_wins() -> None:
     low, high = SlotValue(1, Ballot(1, 3), False, b"low"), SlotValue(1, Ballot(1, 4), False, b"high")
     only = SlotValue(3, Ballot(1, 3), False, b"only")
     election.on_promise(4, promise(high))
-    assert election.on_promise(3, promise(low, only)) == Won(B2, {1: high, 3: only})
+    assert election.on_promise(3, promise(low, only)) == Won(B2, {1: high, 3: only}, (2, 3, 4))
 
 
 def test_what_the_candidate_itself_accepted_counts_like_any_report() -> None:
@@ -223,7 +223,7 @@ def test_a_chosen_value_beats_any_ballot(chosen_first: bool) -> None:
     sync(election)
     reports = [(1, chosen), (3, accepted)] if chosen_first else [(3, accepted), (1, chosen)]
     won = [election.on_promise(sender, promise(value)) for sender, value in reports][-1]
-    assert won == Won(B2, {2: chosen})
+    assert won == Won(B2, {2: chosen}, (1, 2, 3))
     entry = election.acceptor.log.get(2)
     assert entry is not None and entry.chosen
 
@@ -233,7 +233,7 @@ def test_chosen_values_of_the_quorum_are_taken_over_and_not_proposed_again() -> 
     sync(election)
     entries = [SlotValue(slot, B1, True, b"v") for slot in (1, 2)]
     tail = SlotValue(3, B1, False, b"tail")
-    assert election.on_promise(1, promise(*entries, tail, watermark=2)) == Won(B2, {3: tail})
+    assert election.on_promise(1, promise(*entries, tail, watermark=2)) == Won(B2, {3: tail}, (1, 2))
     assert election.acceptor.log.watermark == 2
 
 
@@ -253,7 +253,7 @@ def test_a_candidate_behind_its_quorum_brings_itself_up_before_the_view_starts()
     assert election.deadline_us >= election.ctx.now_us + election.ctx.election_min_us, "progress buys time"
     log.learn(3, B1, b"v")
     log.advance()
-    assert election.on_progress() == Won(B2, {4: tail})
+    assert election.on_progress() == Won(B2, {4: tail}, (2, 3))
     assert election.phase is Phase.IDLE and election.on_progress() is None, "an election is won once"
 
 
@@ -290,7 +290,7 @@ def test_a_refused_pre_vote_and_a_refused_leadership_raise_the_next_round() -> N
 def test_a_live_leader_ends_the_campaign_and_puts_the_next_one_off() -> None:
     election = preparing()
     election.ctx.now_us += 30_000
-    election.heard_leader()
+    election.heard_leader(1)
     assert election.phase is Phase.IDLE and election.heard_us == election.ctx.now_us
     wait = election.deadline_us - election.ctx.now_us
     assert election.ctx.election_min_us <= wait < election.ctx.election_max_us

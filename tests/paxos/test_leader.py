@@ -282,6 +282,32 @@ def test_a_disk_that_keeps_up_does_not_end_a_leadership() -> None:
         assert pass_time(leader, 60, acking=(2, 3))
 
 
+def read_on(leader: Leader, ms: int) -> bool:
+    """Reads begin a round every 10 ms, all of which node 2 acknowledges; False once the leader steps down."""
+    for _ in range(ms // 10):
+        leader.ctx.now_us += 10 * MS
+        if leader.wake_us() <= leader.ctx.now_us and not leader.on_time():
+            return False
+        leader.on_heartbeat_ack(2, HeartbeatAck(B2, leader.beat(), 0, 0, 0))
+    return True
+
+
+def test_reads_do_not_put_off_what_has_to_be_sent_again() -> None:
+    leader = node_1()
+    slot = leader.propose(b"v")
+    sends(leader, Accept)
+    assert read_on(leader, 100)
+    (again,) = sends(leader, Accept)
+    assert again.message.slot == slot  # type: ignore[attr-defined]
+
+
+def test_reads_do_not_keep_a_leader_whose_disk_stalls() -> None:
+    leader = node_1()
+    leader.propose(b"v")
+    assert not read_on(leader, 400)
+    assert {"name": "disk_stalled"} in [event.fields for event in outputs(leader).events]
+
+
 def test_silence_while_the_own_clock_stood_still_is_excused() -> None:
     leader = node_1()
     leader.ctx.now_us += 5_000 * MS

@@ -9,6 +9,7 @@ from consensus.effects import (
     Append,
     CheckpointDone,
     Disconnected,
+    Event,
     Input,
     Persisted,
     Receive,
@@ -50,6 +51,7 @@ class Leading:
         """What went to other clusters, and to the own one besides accepts and heartbeats."""
         self.records: list[Append] = []
         self.proposed: list[Accept] = []
+        self.events: list[Event] = []
         self._inputs: deque[Input] = deque()
         self.feed(Wake())
         for session in sessions:
@@ -73,6 +75,7 @@ class Leading:
         out = self.replica.step(self.now_us, input)
         self.replies += [(reply.connection, reply.message) for reply in out.replies]
         self.records += out.persist
+        self.events += out.events
         if out.persist:
             self._inputs.append(Persisted(self.replica.position))
         if out.checkpoint is not None:

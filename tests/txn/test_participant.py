@@ -120,6 +120,13 @@ def test_a_tx_id_that_another_coordinator_prepared_is_taken_back_meanwhile() -> 
         assert votes(party) == [(0, MOVED)] and not party.queue.pending
 
 
+def test_an_attempt_with_other_legs_than_those_prepared_is_taken_back_meanwhile() -> None:
+    party = prepared(11, 20)
+    for at in (5, 9):
+        party.ask(ask(row(0, 11, 20, 12, -5, at=at)))
+        assert votes(party) == [(0, MOVED)] and not party.queue.pending
+
+
 # --- wait-die ------------------------------------------------------------------------------
 
 
