@@ -1,21 +1,15 @@
-"""Compile the partitioner's loops to machine code, once per version of these sources.
-
-Numba keys its cache by the file a function stands in, not by the files of the functions it calls, so an
-edited helper would leave stale callers behind. The cache folder therefore carries a digest of all files with
-compiled functions.
-"""
+"""Compile the partitioner's loops to machine code, once per version of these sources (``cache``)."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from consensus.sharding import cache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,30 +21,7 @@ Seeds = NDArray[np.uint64]
 """One word: the state of a generator of random numbers."""
 
 
-def _digest() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        source = path.read_bytes()
-        if b"@compiled" in source:
-            digest.update(source)
-    return digest.hexdigest()[:16]
-
-
-def _cache_folder() -> Path | None:
-    """The first folder that can be written; None: compile anew in each process."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for base in (Path(__file__).parent / "__pycache__", cache_home / "paxos-bank"):
-        folder = base / f"numba-{_digest()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
-
-
-_FOLDER: Final = _cache_folder()
+_FOLDER: Final = cache.folder()
 if _FOLDER is not None:
     vars(numba.config)["CACHE_DIR"] = str(_FOLDER)
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from consensus.sharding.buckets import Buckets, empty, put, remove, top_of
+from consensus.sharding.buckets import Buckets, below, empty, put, remove, top_of
 from consensus.sharding.compiled import Ids, Ints, Seeds, compiled, draw, shuffled
 from consensus.sharding.gains import Rows, State, Terms, fits, gain_of, move, overload
 
@@ -60,7 +60,7 @@ def _first_that_fits(graph: Rows, state: State, term: Terms, buckets: Buckets, t
             if seen >= SCAN:
                 return -1
             vertex = buckets.after[vertex, target]
-        place -= 1
+        place = below(buckets, target, place)
     return -1
 
 

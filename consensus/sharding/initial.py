@@ -12,7 +12,7 @@ import numpy as np
 
 from consensus.sharding.compiled import Flags, Ids, Ints, Seeds, compiled, draw, shuffled
 from consensus.sharding.gains import Rows, Terms
-from consensus.sharding.refine import refine
+from consensus.sharding.refine import Stall, refine
 
 GROW_MAX: Final = 6_000
 """Growing looks at every free vertex at each step; above this many vertices only drawing is tried."""
@@ -20,15 +20,16 @@ WORK: Final = 400_000
 """Tries are bounded by this many vertices looked at in all."""
 TRIES_MAX: Final = 24
 TRIES_MIN: Final = 4
+HASTY: Final = Stall(share=0.5)
 
 
-def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids) -> Ids:
+def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids, most: int = TRIES_MAX) -> Ids:
     """The least overloaded, then cheapest, of several refined first partitions.
 
-    ``fixed``: shape (n,), the block of each locked vertex and -1 for the others.
+    ``fixed``: shape (n,), the block of each locked vertex and -1 for the others. ``most``: tries.
     """
     vertices = len(graph.vertex_weight)
-    tries = min(TRIES_MAX, max(TRIES_MIN, WORK // max(vertices * 10, 1)))
+    tries = min(most, max(TRIES_MIN, WORK // max(vertices * 10, 1)))
     best: Ids | None = None
     best_key = (0.0, 0)
     for number in range(tries):
@@ -37,7 +38,7 @@ def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids) ->
         else:
             part = _drawn(graph, k, term.limit, seeds, fixed)
         start = _cost(graph, part, k, term.pull)
-        part, gain, above = refine(graph, part, k, term, seeds, passes=6, stall_share=0.5)
+        part, gain, above = refine(graph, part, k, term, seeds, passes=6, stall=HASTY)
         key = (above, start - gain)
         if best is None or key < best_key:
             best, best_key = part, key

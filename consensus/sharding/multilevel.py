@@ -14,8 +14,8 @@ from consensus.sharding.coarsen import Level, cluster, contract, summed
 from consensus.sharding.compiled import Flags, Ids, Ints, Seeds
 from consensus.sharding.gains import Rows, Terms, rows
 from consensus.sharding.hypergraph import Hypergraph
-from consensus.sharding.initial import best_of_tries, fixed_blocks
-from consensus.sharding.refine import STALL_SHARE, Observer, refine
+from consensus.sharding.initial import TRIES_MAX, best_of_tries, fixed_blocks
+from consensus.sharding.refine import PATIENT, Observer, Stall, refine
 
 COARSEST: Final = 40
 """Vertices per block at which coarsening stops."""
@@ -35,7 +35,8 @@ def multilevel(
     start: Ids | None = None,
     fixed: Ids | None = None,
     pull: Ints | None = None,
-    stall_share: float = STALL_SHARE,
+    tries: int = TRIES_MAX,
+    stall: Stall = PATIENT,
     observer: Observer | None = None,
     label: dict[str, Any] | None = None,
 ) -> Ids:
@@ -49,7 +50,8 @@ def multilevel(
         start: shape (n,), or None.
         fixed: shape (n,): the block of each locked vertex, -1 for the others; None: none is locked.
         pull: shape (n, k), see :mod:`consensus.sharding.gains`; None: no price.
-        stall_share: see :func:`~consensus.sharding.refine.refine`.
+        tries: first partitions of the coarsest hypergraph, at most.
+        stall: see :func:`~consensus.sharding.refine.refine`.
         observer: told levels and moves; None costs nothing.
         label: fields added to each event.
     """
@@ -87,11 +89,9 @@ def multilevel(
         level: Rows = rows(levels[at].graph)
         term = Terms(limit, pulls[at], np.zeros(0, dtype=np.int32), 2**62, locks[at])
         if at == len(levels) - 1 and start is None:
-            part = best_of_tries(level, k, term, seeds, fixes[at])
+            part = best_of_tries(level, k, term, seeds, fixes[at], tries)
         named = None if observer is None else {**(label or {}), "level": at}
-        part, _gain, _above = refine(
-            level, part, k, term, seeds, stall_share=stall_share, observer=observer, label=named
-        )
+        part, _gain, _above = refine(level, part, k, term, seeds, stall=stall, observer=observer, label=named)
         if at > 0:
             part = part[levels[at].onto]
     return part

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from consensus.sharding.buckets import empty, put, remove, top_of
+from consensus.sharding.buckets import below, empty, put, remove, top_of
 from consensus.sharding.compiled import Ids, Ints, compiled
 from consensus.sharding.gains import Rows, Terms, fits, fresh, gain_of, move
 
@@ -57,7 +57,7 @@ def greedy(graph: Rows, term: Terms, current: Ids, target: Ids, k: int) -> Ints:
                             chosen, best = vertex, gain
                         seen = 64
                     vertex = buckets.after[vertex, block]
-                place -= 1
+                place = below(buckets, block, place)
         vertex = chosen if chosen >= 0 else anyway
         goal, source = target[vertex], state.part[vertex]
         log[count, 0], log[count, 1], log[count, 2] = vertex, source, goal

@@ -1,8 +1,9 @@
 """A plan made in a process of its own: ``python -m consensus.sharding.planning``.
 
 Planning keeps a core busy for seconds, and the compiled partitioner needs memory; neither belongs into the
-site. One :class:`Request` (msgpack) comes on stdin; on stdout follow lines of JSON, first the
-partitioner's events as they happen, ``{"event": {…}}``, and last ``{"plan": {…}}``.
+site. One :class:`~consensus.sharding.request.Request` (msgpack) comes on stdin. On stdout follow lines of
+JSON, first the partitioner's events as they happen, ``{"event": {…}}``, and last ``{"plan": {…}}``.
+With ``--warm`` it only has everything compiled, so that the first plan need not wait for that.
 """
 
 from __future__ import annotations
@@ -16,50 +17,23 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from consensus.sharding import cache
 from consensus.sharding.compiled import Ids, Ints
 from consensus.sharding.planner import SCALE, Options, Plan, plan
-from consensus.sharding.traffic import Sample
+from consensus.sharding.request import Request
 from consensus.sharding.window import Window, window
 
 MOVES_TOLD_MAX: Final = 20_000
 """Moves of the partitioner's search that are told; further ones are only counted."""
+WARM_ACCOUNTS: Final = 600
+IDLE: Final = 19
 NICE: Final = 5
 """The bank goes first: it serves while a plan is computed."""
 VERTICES_SHOWN: Final = 1_000
 NETS_SHOWN: Final = 1_500
 COURSE_POINTS: Final = 120
-
-
-class Request(msgspec.Struct):
-    """A sample as bytes of its arrays, little-endian, and what to respect (:class:`planner.Options`)."""
-
-    vertices: int
-    start: bytes
-    accounts: bytes
-    reads: bytes
-    current: bytes
-    k: int
-    max_moves: int | None = None
-    price: float | None = None
-    epsilon: float = 0.03
-    load_epsilon: float | None = 0.03
-    flat_only: bool = False
-    seed: int = 0
-    locked: list[int] = []
-    """Vertices that must stay."""
-
-
-def request_of(sample: Sample, current: Ids, k: int, **options: Any) -> Request:
-    """The request for a plan that begins at the placement ``current``, blocks from 0 to ``k`` - 1."""
-    return Request(
-        sample.vertices,
-        sample.start.astype("<i8").tobytes(),
-        sample.accounts.astype("<i4").tobytes(),
-        sample.reads.astype("<i8").tobytes(),
-        current.astype("<i4").tobytes(),
-        k,
-        **options,
-    )
+EXPLAINED_MAX: Final = 1_000
+PARTNERS_SHOWN: Final = 6
 
 
 def answer(request: Request, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -70,11 +44,11 @@ def answer(request: Request, tell: Callable[[dict[str, Any]], None]) -> dict[str
     """
     seen = window(
         request.vertices,
-        np.frombuffer(request.start, dtype="<i8"),
-        np.frombuffer(request.accounts, dtype="<i4"),
-        reads=np.frombuffer(request.reads, dtype="<i8"),
+        _array(request.start, "<i8"),
+        _array(request.accounts, "<i4"),
+        reads=_array(request.reads, "<i8"),
     )
-    current = np.frombuffer(request.current, dtype="<i4")
+    current = _array(request.current, "<i4")
     locked = None
     if request.locked:
         locked = np.zeros(request.vertices, dtype=np.bool_)
@@ -106,7 +80,14 @@ def answer(request: Request, tell: Callable[[dict[str, Any]], None]) -> dict[str
         "scale": SCALE,
         "snapshot": snapshot(seen, current, made),
         "course": course(seen, current, request.k, made),
+        "weights": _weights(seen, current, request.k).tolist(),
+        "partners": partners(seen, current, made),
     }
+
+
+def _array(data: bytes, dtype: str) -> Any:
+    """A copy: for arrays that cannot be written to Numba would compile everything once more."""
+    return np.frombuffer(data, dtype=dtype).copy()
 
 
 def asdict_of(made: Plan) -> dict[str, Any]:
@@ -128,8 +109,7 @@ def course(seen: Window, current: Ids, k: int, made: Plan) -> list[list[float]]:
     if not made.moves:
         return []
     moves = np.array(made.moves, dtype=np.int64)
-    load = np.bincount(seen.accounts, minlength=seen.vertices) + seen.reads
-    weights = np.stack([np.bincount(current, load, k), np.bincount(current, minlength=k)])
+    weights = _weights(seen, current, k)
     km1 = made.table[0].km1 + int(moves[: made.table[0].moves, 3].sum())
     rows: list[list[float]] = []
     done = 0
@@ -142,6 +122,35 @@ def course(seen: Window, current: Ids, k: int, made: Plan) -> list[list[float]]:
         uneven = 100 * (weights.max(axis=1) / np.maximum(weights.mean(axis=1), 1e-9) - 1)
         rows.append([count, km1, *np.maximum(uneven, 0).round(3).tolist()])
     return rows
+
+
+def _weights(seen: Window, part: Ids, k: int) -> Any:
+    """Load and number of accounts of each block, shape (2, k)."""
+    load = np.bincount(seen.accounts, minlength=seen.vertices) + seen.reads
+    return np.stack([np.bincount(part, load, k), np.bincount(part, minlength=k)])
+
+
+def partners(seen: Window, current: Ids, made: Plan) -> list[list[list[int]]]:
+    """With whom each of the first :data:`EXPLAINED_MAX` movers trades most, in the order of the moves.
+
+    Rows of vertex, transactions with it, and its block at the mover's turn; at most :data:`PARTNERS_SHOWN`.
+    """
+    part = current.copy()
+    nets = np.repeat(np.arange(len(seen.weight)), np.diff(seen.start))
+    order = np.argsort(seen.accounts, kind="stable")
+    by_account = seen.accounts[order]
+    found: list[list[list[int]]] = []
+    for move in made.moves[:EXPLAINED_MAX]:
+        first, last = np.searchsorted(by_account, [move.account, move.account + 1])
+        counts: dict[int, int] = {}
+        for net in nets[order[first:last]].tolist():
+            for other in seen.accounts[seen.start[net] : seen.start[net + 1]].tolist():
+                if other != move.account:
+                    counts[other] = counts.get(other, 0) + int(seen.weight[net])
+        most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PARTNERS_SHOWN]
+        found.append([[other, weight, int(part[other])] for other, weight in most])
+        part[move.account] = move.target
+    return found
 
 
 def snapshot(seen: Window, current: Ids, made: Plan) -> dict[str, Any]:
@@ -182,7 +191,31 @@ def _inside(start: Ints, ends: Ints) -> Any:
     return np.add.reduceat((ends >= 0).astype(np.int64), start[:-1]) >= 2
 
 
+def warm() -> None:
+    """Have everything compiled that a plan runs, by making small ones: with a budget, and refining only."""
+    rng = np.random.default_rng(1)
+    firsts = rng.integers(0, WARM_ACCOUNTS, 8 * WARM_ACCOUNTS)
+    # Neighbours of three trade with each other; they start in different clusters.
+    seconds = firsts - firsts % 3 + (firsts + 1 + rng.integers(0, 2, len(firsts))) % 3
+    pairs = np.stack([firsts, seconds], axis=1).astype(np.int32).ravel()
+    seen = window(WARM_ACCOUNTS, np.arange(0, len(pairs) + 1, 2), pairs)
+    current = (np.arange(WARM_ACCOUNTS) % 3).astype(np.int32)
+    crowded = np.zeros(WARM_ACCOUNTS, dtype=np.int32)
+    locked = np.zeros(WARM_ACCOUNTS, dtype=np.bool_)
+    locked[0] = True
+    for options in (Options(3), Options(3, max_moves=200), Options(3, flat_only=True), Options(3, price=0)):
+        for start, flags in ((current, None), (current, locked), (crowded, None)):
+            made = plan(seen, start, options, locked=flags)
+    snapshot(seen, current, made)
+    course(seen, current, 3, made)
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--warm"]:
+        os.nice(IDLE)
+        warm()
+        cache.warmed()
+        return 0
     os.nice(NICE)
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
     out = sys.stdout.buffer

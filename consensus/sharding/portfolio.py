@@ -17,9 +17,10 @@ from consensus.sharding.gains import rows, terms
 from consensus.sharding.hypergraph import ACCOUNTS, Hypergraph, block_weights, costs, imbalances
 from consensus.sharding.labels import matched
 from consensus.sharding.multilevel import multilevel
-from consensus.sharding.refine import STALL_SHARE, Observer, refine
+from consensus.sharding.refine import PATIENT, Observer, Stall, refine
 
 K_MAX: Final = 64
+FLAT: Final = "flat"
 WORK: Final = 1_200_000
 """Pins that V-cycles and repetitions may go over; large hypergraphs get fewer of them."""
 AGAIN_CYCLES: Final = 1
@@ -27,19 +28,17 @@ AGAIN_CYCLES: Final = 1
 
 
 class Effort(NamedTuple):
-    """How hard to search: multilevel runs, V-cycles, and after how many fruitless moves a pass ends.
-
-    ``stall_share`` counts in vertices (:data:`~consensus.sharding.refine.STALL_SHARE`).
-    """
+    """How hard to search: multilevel runs, V-cycles, first partitions of each, and when a pass gives up."""
 
     repeats: int
     cycles: int
-    stall_share: float
+    tries: int
+    stall: Stall
 
 
-THOROUGH: Final = Effort(repeats=2, cycles=3, stall_share=STALL_SHARE)
+THOROUGH: Final = Effort(repeats=2, cycles=3, tries=24, stall=PATIENT)
 """For a partition that is compared with others'."""
-QUICK: Final = Effort(repeats=1, cycles=2, stall_share=0.08)
+QUICK: Final = Effort(repeats=1, cycles=2, tries=8, stall=Stall(share=0.08, most=2_000))
 """For a plan, while people wait: on traffic it saves as much, in a quarter of the time."""
 
 
@@ -86,7 +85,7 @@ def partition(
         locked: shape (n,): vertices that stay; needs ``current``.
         flat_only: only refine ``current``.
         start: shape (n,): a good partition of nearly this hypergraph; V-cycles begin there, without the
-            multilevel runs before them.
+            runs of other methods before them.
         effort: how hard to search.
         observer: told what is done as trace events; None costs nothing.
 
@@ -107,14 +106,14 @@ def partition(
         tell_quality(observer, graph, result, k)
         return result
 
-    if current is not None:
+    if current is not None and (start is None or flat_only):
         base = np.ascontiguousarray(current, dtype=np.int32)
         term = terms(limit, k, pull=pull, locked=flags)
-        label = {"method": "flat"}
+        label = {"method": FLAT}
         part, _gain, _above = refine(
-            rows(graph), base, k, term, seeds, stall_share=effort.stall_share, observer=observer, label=label
+            rows(graph), base, k, term, seeds, stall=effort.stall, observer=observer, label=label
         )
-        result = judged(graph, part, k, limit, current, "flat")
+        result = judged(graph, part, k, limit, current, FLAT)
         found.append(result)
         tell_quality(observer, graph, result, k)
     if not flat_only:
@@ -154,7 +153,8 @@ def _search(
             limit,
             seeds,
             fixed=fixed,
-            stall_share=effort.stall_share,
+            tries=effort.tries,
+            stall=effort.stall,
             observer=observer,
             label=label,
         )
@@ -162,10 +162,19 @@ def _search(
         if best is None or key(result, 0) < key(best, 0):
             best = result
     assert best is not None
-    for _cycle in range(min(effort.cycles, max(rounds, int(start is not None)))):
+    if start is not None and not rounds:
+        # Too large for a V-cycle while people wait: what the start lacks is mostly in single moves.
+        term = terms(limit, k, locked=None if fixed is None else fixed >= 0)
+        label = {"method": "v-cycle"}
+        part, _gain, _above = refine(
+            rows(graph), start, k, term, seeds, stall=effort.stall, observer=observer, label=label
+        )
+        judge(part, "v-cycle")
+        return
+    for _cycle in range(min(effort.cycles, rounds)):
         label = {"method": "v-cycle"}
         part = multilevel(
-            graph, k, limit, seeds, start=best.part, fixed=fixed, stall_share=effort.stall_share,
+            graph, k, limit, seeds, start=best.part, fixed=fixed, stall=effort.stall,
             observer=observer, label=label,
         )  # fmt: skip
         result = judge(part, "v-cycle")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,19 @@ from consensus.sharding.gains import Rows, Terms, fresh, overload
 
 PASSES_MAX: Final = 20
 STALL_MIN: Final = 400
-STALL_SHARE: Final = 1.0
-"""A pass gives up after this share of the vertices moved without a new best."""
+
+
+class Stall(NamedTuple):
+    """When a pass gives up: after so many moves without a new best, in vertices and at most ``most``."""
+
+    share: float = 1.0
+    most: int = 2**62
+
+    def moves(self, vertices: int) -> int:
+        return max(STALL_MIN, min(int(self.share * vertices), self.most))
+
+
+PATIENT: Final = Stall()
 
 Observer = Callable[[dict[str, Any]], None]
 """Receives trace events ``hg.*`` without ``ts`` and ``plan``; whoever asked adds them."""
@@ -30,7 +41,7 @@ def refine(
     seeds: Seeds,
     *,
     passes: int = PASSES_MAX,
-    stall_share: float = STALL_SHARE,
+    stall: Stall = PATIENT,
     observer: Observer | None = None,
     label: dict[str, Any] | None = None,
 ) -> tuple[Ids, int, float]:
@@ -43,7 +54,7 @@ def refine(
         term: limits, prices, budget, locked vertices.
         seeds: the generator; advanced.
         passes: at most so many.
-        stall_share: see :data:`STALL_SHARE`.
+        stall: when a pass gives up.
         observer: told the moves of each pass; None costs nothing.
         label: fields added to each event.
 
@@ -57,10 +68,10 @@ def refine(
         moves = rebalance(graph, state, term, seeds)
         gain += int(moves[:, 3].sum())
         tell_moves(observer, {**(label or {}), "pass": 0, "why": "rebalance"}, moves)
-    stall = max(STALL_MIN, int(stall_share * len(part)))
+    fruitless = stall.moves(len(part))
     for number in range(1, passes + 1):
         before = overload(state, term)
-        moves, won = fm_pass(graph, state, term, seeds, stall)
+        moves, won = fm_pass(graph, state, term, seeds, fruitless)
         gain += int(won)
         tell_moves(observer, {**(label or {}), "pass": number, "gain": int(won)}, moves)
         if not len(moves) or (won <= 0 and overload(state, term) >= before):

@@ -9,7 +9,6 @@ was asked is counted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +19,8 @@ from consensus.types import NodeId
 
 KEPT: Final = 2_000_000
 """Transactions, and as many reads, that are remembered of all nodes together."""
+CHUNK: Final = 16_384
+"""Small answers are put together until so many entries lie in one chunk."""
 SEEN_BITS: Final = 32
 
 Times = npt.NDArray[np.float64]
@@ -52,6 +53,15 @@ class Sample:
         across = np.minimum.reduceat(blocks, first) != np.maximum.reduceat(blocks, first)
         return float(100.0 * across.mean())
 
+    def partners(self, account: int, most: int) -> list[tuple[int, int]]:
+        """Vertices that ``account`` shares most transactions with, and how many."""
+        own = np.repeat(np.arange(self.count), np.diff(self.start))[self.accounts == account]
+        shares = np.isin(np.repeat(np.arange(self.count), np.diff(self.start)), own)
+        others = self.accounts[shares & (self.accounts != account)]
+        counts = np.bincount(others, minlength=self.vertices)
+        first = np.argsort(-counts, kind="stable")[:most]
+        return [(int(other), int(counts[other])) for other in first if counts[other]]
+
     def load(self, part: Ids, k: int) -> Ints:
         """Shape (k,): accesses of each block."""
         own = np.bincount(part[self.accounts], minlength=k)
@@ -76,10 +86,39 @@ class _Chunk:
     start: Ints
     accounts: Ids
 
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+    def then(self, later: _Chunk) -> _Chunk:
+        start = np.concatenate((self.start, self.start[-1] + later.start[1:]))
+        return _Chunk(
+            np.concatenate((self.at_ms, later.at_ms)), start, np.concatenate((self.accounts, later.accounts))
+        )
+
+
+class _Kept:
+    """The newest entries, about :data:`KEPT` of them; a chunk never changes once it lies here."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[_Chunk] = deque()
+        self._held = 0
+
+    def add(self, chunk: _Chunk) -> None:
+        self._held += len(chunk)
+        if self._chunks and len(self._chunks[-1]) + len(chunk) <= CHUNK:
+            chunk = self._chunks.pop().then(chunk)
+        self._chunks.append(chunk)
+        while self._held > KEPT:
+            self._held -= len(self._chunks.popleft())
+
+    def chunks(self) -> list[_Chunk]:
+        """All, oldest first; a list of its own, for another thread may read it while this one adds."""
+        return list(self._chunks)
+
 
 @dataclass(slots=True)
 class Traffic:
-    """Of a bank with accounts 1 … ``accounts``.
+    """Of a bank with accounts 1 … ``accounts``. One thread adds, others may read meanwhile.
 
     Attributes:
         missed: entries that nodes had forgotten when they were asked.
@@ -88,8 +127,8 @@ class Traffic:
     accounts: int
     missed: int = 0
     _sources: dict[NodeId, _Source] = field(default_factory=dict)
-    _chunks: deque[_Chunk] = field(default_factory=deque)
-    _reads: deque[_Chunk] = field(default_factory=deque)
+    _sets: _Kept = field(default_factory=_Kept)
+    _reads: _Kept = field(default_factory=_Kept)
 
     def cursors(self, node: NodeId) -> dict[str, int]:
         """What to ask ``node`` for next: arguments of its ``access`` command."""
@@ -115,12 +154,12 @@ class Traffic:
         both = np.frombuffer(pairs["data"], dtype="<u8")
         ends = np.column_stack((both >> SEEN_BITS, both & ((1 << SEEN_BITS) - 1))).reshape(-1)
         at_ms = _times(marks, 1, pairs["first"], len(both), answer["now_ms"])
-        self._keep(self._chunks, at_ms, np.arange(len(both) + 1) * 2, ends)
+        self._keep(self._sets, at_ms, np.arange(len(both) + 1) * 2, ends)
         rows = sets["rows"]
         lengths = np.array([0, *map(len, rows)], dtype=np.int64)
         flat = np.array([account for row in rows for account in row], dtype=np.int64)
         at_ms = _times(marks, 2, sets["first"], len(rows), answer["now_ms"])
-        self._keep(self._chunks, at_ms, np.cumsum(lengths), flat)
+        self._keep(self._sets, at_ms, np.cumsum(lengths), flat)
         ids = np.frombuffer(reads["data"], dtype="<u4")
         at_ms = _times(marks, 3, reads["first"], len(ids), answer["now_ms"])
         self._keep(self._reads, at_ms, np.arange(len(ids) + 1), ids)
@@ -133,14 +172,14 @@ class Traffic:
         starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
         accounts: list[Ids] = []
         total = 0
-        for chunk in self._chunks:
+        for chunk in self._sets.chunks():
             kept = _fading(rng, chunk.at_ms, now_ms, half_life_s)
             lengths = np.diff(chunk.start)
             starts.append(total + np.cumsum(lengths[kept]))
             accounts.append(chunk.accounts[np.repeat(kept, lengths)])
             total += int(lengths[kept].sum())
         reads = np.zeros(self.accounts, dtype=np.int64)
-        for chunk in self._reads:
+        for chunk in self._reads.chunks():
             kept = _fading(rng, chunk.at_ms, now_ms, half_life_s)
             reads += np.bincount(chunk.accounts[kept], minlength=self.accounts)
         flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
@@ -150,7 +189,7 @@ class Traffic:
         """Shape (accounts,): how often each was used or read between ``span_s`` and ``until_s`` ago."""
         found = np.zeros(self.accounts, dtype=np.int64)
         since, until = now_ms - 1_000 * span_s, now_ms - 1_000 * until_s
-        for chunk in (*self._chunks, *self._reads):
+        for chunk in (*self._sets.chunks(), *self._reads.chunks()):
             kept = (chunk.at_ms >= since) & (chunk.at_ms < until)
             if kept.any():
                 chosen = chunk.accounts[np.repeat(kept, np.diff(chunk.start))]
@@ -160,7 +199,7 @@ class Traffic:
     def history(self, now_ms: float, bucket_s: float, buckets: int, bins: int) -> Ints:
         """Shape (buckets, bins): uses and reads by age, newest first, and by place of the account."""
         found = np.zeros(buckets * bins, dtype=np.int64)
-        for chunk in (*self._chunks, *self._reads):
+        for chunk in (*self._sets.chunks(), *self._reads.chunks()):
             ages = np.floor_divide(now_ms - chunk.at_ms, 1_000 * bucket_s).astype(np.int64)
             kept = (ages >= 0) & (ages < buckets)
             if kept.any():
@@ -170,13 +209,16 @@ class Traffic:
                 found += np.bincount(rows * bins + chosen * bins // self.accounts, minlength=buckets * bins)
         return found.reshape(buckets, bins)
 
-    def since(self, now_ms: float, span_s: float) -> Sample:
-        """Exactly the transactions of the last ``span_s`` seconds, without reads."""
+    def since(self, now_ms: float, span_s: float, until_s: float = 0.0) -> Sample:
+        """Exactly the transactions of the ``span_s`` seconds that ended ``until_s`` ago, without reads."""
+        last_ms = now_ms - 1_000 * until_s
         starts: list[Ints] = [np.zeros(1, dtype=np.int64)]
         accounts: list[Ids] = []
         total = 0
-        for chunk in self._chunks:
-            kept = chunk.at_ms >= now_ms - 1_000 * span_s
+        for chunk in self._sets.chunks():
+            kept = chunk.at_ms >= last_ms - 1_000 * span_s
+            if until_s:
+                kept &= chunk.at_ms < last_ms
             if kept.any():
                 lengths = np.diff(chunk.start)
                 starts.append(total + np.cumsum(lengths[kept]))
@@ -185,14 +227,9 @@ class Traffic:
         flat = np.concatenate(accounts) if accounts else np.zeros(0, dtype=np.int32)
         return Sample(self.accounts, np.concatenate(starts), flat, np.zeros(self.accounts, dtype=np.int64))
 
-    def clear(self) -> None:
-        """Forget what was gathered, but not how far nodes were read."""
-        self._chunks.clear()
-        self._reads.clear()
-
-    def _keep(self, chunks: deque[_Chunk], at_ms: Times, start: Ints, ids: Iterable[int]) -> None:
-        """Keep entries whose accounts exist; forget the oldest above :data:`KEPT`."""
-        accounts = np.asarray(ids, dtype=np.int64)
+    def _keep(self, kept: _Kept, at_ms: Times, start: Ints, ids: npt.NDArray[Any]) -> None:
+        """Keep entries whose accounts exist."""
+        accounts = ids.astype(np.int64)
         if not len(at_ms):
             return
         wrong = (accounts < 1) | (accounts > self.accounts)
@@ -202,10 +239,7 @@ class Traffic:
             accounts = accounts[np.repeat(~bad, lengths)]
             start = np.concatenate(([0], np.cumsum(lengths[~bad])))
             at_ms = at_ms[~bad]
-        chunks.append(_Chunk(at_ms, start.astype(np.int64), (accounts - 1).astype(np.int32)))
-        held = sum(len(chunk.at_ms) for chunk in chunks)
-        while held > KEPT:
-            held -= len(chunks.popleft().at_ms)
+        kept.add(_Chunk(at_ms, start.astype(np.int64), (accounts - 1).astype(np.int32)))
 
 
 def _times(marks: list[list[int]], column: int, first: int, count: int, now_ms: int) -> Times:

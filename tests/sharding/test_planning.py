@@ -14,6 +14,7 @@ import numpy as np
 
 from consensus.sharding import planning
 from consensus.sharding.planner import Options, plan
+from consensus.sharding.request import request_of
 from consensus.sharding.traffic import Sample
 from consensus.sharding.window import window
 
@@ -32,7 +33,7 @@ def scattered() -> tuple[Sample, Any]:
 
 def test_the_process_makes_the_plan_that_the_planner_makes() -> None:
     sample, current = scattered()
-    request = planning.request_of(sample, current, 3, seed=7)
+    request = request_of(sample, current, 3, seed=7)
     done = subprocess.run(
         [sys.executable, "-m", "consensus.sharding.planning"],
         input=msgspec.msgpack.encode(request),
@@ -54,7 +55,7 @@ def test_what_is_shown_is_bounded_and_holds_the_movers(monkeypatch: Any) -> None
     monkeypatch.setattr(planning, "NETS_SHOWN", 15)
     sample, current = scattered()
     events: list[dict[str, Any]] = []
-    made = planning.answer(planning.request_of(sample, current, 3), events.append)
+    made = planning.answer(request_of(sample, current, 3), events.append)
     shown = made["snapshot"]
     assert len(shown["vertices"]) == 20 and 0 < len(shown["nets"]) <= 15
     assert {move[0] for move in made["moves"][:10]} <= {row[0] for row in shown["vertices"]}
@@ -66,7 +67,7 @@ def test_what_is_shown_is_bounded_and_holds_the_movers(monkeypatch: Any) -> None
 def test_the_course_begins_with_what_is_and_ends_with_what_is_promised() -> None:
     sample, current = scattered()
     reads = np.arange(ACCOUNTS, dtype=np.int64)
-    made = planning.answer(planning.request_of(replace(sample, reads=reads), current, 3), lambda event: None)
+    made = planning.answer(request_of(replace(sample, reads=reads), current, 3), lambda event: None)
     course = made["course"]
     moves = [row[0] for row in course]
     assert moves == sorted(set(moves)) and 2 < len(moves) <= planning.COURSE_POINTS + 1
@@ -80,7 +81,7 @@ def test_the_course_begins_with_what_is_and_ends_with_what_is_promised() -> None
 
 def test_a_request_that_makes_no_sense_is_told() -> None:
     sample, current = scattered()
-    request = planning.request_of(sample, current, 3, max_moves=-1)
+    request = request_of(sample, current, 3, max_moves=-1)
     done = subprocess.run(
         [sys.executable, "-m", "consensus.sharding.planning"],
         input=msgspec.msgpack.encode(request),
@@ -89,3 +90,26 @@ def test_a_request_that_makes_no_sense_is_told() -> None:
     )
     assert done.returncode == 1
     assert "max_moves" in msgspec.json.decode(done.stdout.splitlines()[-1])["error"]
+
+
+def test_movers_have_their_partners_where_they_are_at_their_turn() -> None:
+    sample, current = scattered()
+    made = planning.answer(request_of(sample, current, 3), lambda event: None)
+    assert len(made["partners"]) == len(made["moves"])
+    part = current.copy()
+    for (account, source, target, *_), partners in zip(made["moves"], made["partners"], strict=True):
+        assert part[account] == source
+        assert 0 < len(partners) <= planning.PARTNERS_SHOWN
+        weights = [weight for _, weight, _ in partners]
+        assert weights == sorted(weights, reverse=True)
+        assert all(part[other] == block for other, _, block in partners)
+        part[account] = target
+
+
+def test_events_tell_the_trial_from_the_plan() -> None:
+    sample, current = scattered()
+    events: list[dict[str, Any]] = []
+    planning.answer(request_of(sample, current, 3), events.append)
+    trials = [event.get("trial", False) for event in events]
+    assert trials == sorted(trials, reverse=True), "the trial comes first"
+    assert True in trials and False in trials

@@ -10,7 +10,7 @@ from consensus.messages.entries import Item
 from consensus.node import access as access_module
 from consensus.node.access import Access, Ring
 from consensus.sharding import traffic as traffic_module
-from consensus.sharding.traffic import Traffic
+from consensus.sharding.traffic import Sample, Traffic
 
 
 def transfer(number: int, payer: int, payee: int) -> Item:
@@ -86,15 +86,30 @@ def test_old_traffic_fades_by_half_lives() -> None:
     assert traffic.recent(now_ms, 50).sum() == 0
     assert list(traffic.recent(now_ms, 70)[:3]) == [2_000, 2_000, 0]
     assert traffic.since(now_ms, 70).count == 2_000
+    assert traffic.since(now_ms, 70, until_s=1).count == 2_000
+    assert traffic.since(now_ms, 5, until_s=70).count == traffic.since(now_ms, 5).count == 0
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic_module, "KEPT", 50)
+    monkeypatch.setattr(traffic_module, "CHUNK", 20)
     traffic, access = Traffic(9), Access()
-    for round_ in range(20):
-        access.submitted([transfer(i, 1 + round_ % 9, 2) for i in range(10)], 1)
+    for round_ in range(70):
+        access.submitted([transfer(i, 1 + round_ % 8, 9) for i in range(3)], 1)
         gather(traffic, 1, access)
-    assert traffic.since(access.started_ms, 1e6).count <= 50
+    seen = traffic.since(access.started_ms, 1e6)
+    assert 50 - 20 < seen.count <= 50
+    assert len(traffic._sets.chunks()) <= 4, "answers of three entries were put together"
+    assert list(seen.accounts[-6:] + 1) == [6, 9] * 3, "the newest are kept"
+
+
+@pytest.mark.parametrize("payee", [4 << 32 | 3, -1])
+def test_a_payee_that_cannot_be_is_left_out(payee: int) -> None:
+    traffic, access = Traffic(9), Access()
+    access.submitted([transfer(0, 1, payee), transfer(1, 2, 3)], 1)
+    gather(traffic, 1, access)
+    seen = traffic.window(access.started_ms, 1e9)
+    assert list(seen.accounts + 1) == [2, 3], "and no other account is charged with it"
 
 
 def test_shares_and_loads_of_a_sample() -> None:
@@ -106,6 +121,14 @@ def test_shares_and_loads_of_a_sample() -> None:
     part = np.array([0, 0, 1, 1], dtype=np.int32)
     assert seen.cross_shard_pct(part) == pytest.approx(200 / 3)
     assert list(seen.load(part, 2)) == [5, 3]
+
+
+def test_partners_of_an_account() -> None:
+    start = np.array([0, 2, 4, 7, 9], dtype=np.int64)
+    accounts = np.array([0, 1, 1, 2, 0, 1, 3, 2, 3], dtype=np.int32)
+    seen = Sample(4, start, accounts, np.zeros(4, dtype=np.int64))
+    assert seen.partners(1, 9) == [(0, 2), (2, 1), (3, 1)]
+    assert seen.partners(1, 1) == [(0, 2)]
 
 
 def test_history_by_age_and_place() -> None:
