@@ -72,11 +72,7 @@ class Injector:
         async with asyncio.timeout(BACK_S):
             while True:
                 status = await self._call(node, "status")
-                if (
-                    status is not None
-                    and status["state"] == "up"
-                    and status["role"] in ("leader", "follower")
-                ):
+                if status is not None and status["state"] == "up" and status["role"] in PART:
                     return
                 await asyncio.sleep(0.05)
 

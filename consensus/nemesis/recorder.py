@@ -31,11 +31,13 @@ class Recorder:
     def __init__(self, client: BankClient, genesis: dict[AccountId, int]) -> None:
         first = {account: Seen(0, balance) for account, balance in genesis.items()}
         self.events = [Event("bank", "ok", GENESIS, GENESIS, time.monotonic_ns(), accounts=first)]
+        self.operations = 0
+        """Transfers and reads that were begun."""
         self._client = client
-        self._count = 0
 
     async def transfer(self, sender: AccountId, receiver: AccountId, amount: int) -> TxResult:
         """As :meth:`BankClient.transfer`."""
+        self.operations += 1
         tx_id = self._client.new_tx_id()
         name, legs = str(tx_id), [(sender, -amount), (receiver, amount)]
         self.events.append(Event(name, "invoke", TRANSFER, name, time.monotonic_ns(), legs=legs))
@@ -45,8 +47,8 @@ class Recorder:
 
     async def read(self, accounts: Sequence[AccountId]) -> bool:
         """A linearizable read of accounts of one cluster; whether it was answered."""
-        self._count += 1
-        name = f"read-{self._count}"
+        self.operations += 1
+        name = f"read-{self.operations}"
         self.events.append(Event(name, "invoke", READ, name, time.monotonic_ns()))
         values = await self._client.read(accounts)
         answered = values.outcome == "ok"

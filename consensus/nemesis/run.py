@@ -82,7 +82,8 @@ async def break_bank(
 ) -> Outcome:
     """Load and break a running bank for ``duration_s``; heal it, let it come to rest, read everything.
 
-    ``told`` hears of each fault: ``{"at_s", "kind", "what", "node", "phase": "begin"|"end"}``.
+    ``told`` hears of each fault: ``{"at_s", "kind", "what", "node", "phase": "begin"|"end",
+    "operations"}``; the last is how many operations were begun by then.
 
     Raises:
         TimeoutError: a node or a cluster did not come back.
@@ -102,6 +103,7 @@ class _Run:
         self._queue: list[str] = []
         self._kinds = kinds
         self._begun_s = 0.0
+        self._recorder: Recorder | None = None
 
     async def go(self, duration_s: float) -> Outcome:
         bank = self._bank
@@ -115,7 +117,7 @@ class _Run:
             Fleet(topology, bank.secret) as fleet,
         ):
             await client.ready(SETTLE_S)
-            recorder = Recorder(client, dict.fromkeys(everybody, topology.initial_balance))
+            recorder = self._recorder = Recorder(client, dict.fromkeys(everybody, topology.initial_balance))
             probes = [Probe(cluster, recorder, accounts) for cluster, accounts in probed.items()]
             injector = Injector(bank, fleet, self._random)
             self._begun_s = time.monotonic()
@@ -161,17 +163,10 @@ class _Run:
     async def _audit(self, recorder: Recorder, fleet: Fleet) -> bool:
         """Count all money in one cut; no cut while a cluster is between leaders is no violation."""
         topology = self._bank.topology
-
-        async def ask(node: NodeId, name: str, **arguments: Any) -> Any:
-            try:
-                return await fleet.call(node, name, timeout_s=1.0, **arguments)
-            except (TimeoutError, ConnectionError, OperatorError):
-                return None
-
         name = f"audit-{len(recorder.events)}"
         recorder.events.append(Event(name, "invoke", "audit", name, time.monotonic_ns()))
         try:
-            cut = await take_cut(topology, ask, lambda cluster: list(cluster.members), accounts=False)
+            cut = await take_cut(topology, fleet.ask_one, lambda cluster: cluster.members, accounts=False)
         except CutError as error:
             recorder.events.append(Event(name, "fail", "audit", name, time.monotonic_ns(), reason=str(error)))
             return False
@@ -217,4 +212,6 @@ class _Run:
 
     def _tell(self, kind: str, what: str, node: NodeId, phase: str) -> None:
         at_s = round(time.monotonic() - self._begun_s, 2)
-        self._told({"at_s": at_s, "kind": kind, "what": what, "node": node, "phase": phase})
+        operations = self._recorder.operations if self._recorder is not None else 0
+        told = {"at_s": at_s, "kind": kind, "what": what, "node": node, "phase": phase}
+        self._told({**told, "operations": operations})

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from consensus.simulation.client import Habits
 from consensus.simulation.draws import Draws
 from consensus.simulation.network import Profile
 from consensus.simulation.schedule import DAMAGE, KINDS, Fault, draw
 from consensus.simulation.tight import SESSION_NAMES, draw_tight
+from consensus.simulation.wishes import Habits
 from consensus.topology import Cluster, Limits, Node, Timings, Topology
 
 FAULTS_UNTIL_US: Final = 120_000_000
@@ -46,6 +46,8 @@ class Config(msgspec.Struct, frozen=True):
     """Constants of the core with other values (``tight``)."""
     audit_every_us: int = 0
     """An audit cut begins so often; 0: never."""
+    move_every_us: int = 0
+    """A batch of accounts is asked to move so often; 0: never."""
     left_down: bool = False
     """At the end, first rest without a minority of the nodes, then with all."""
 

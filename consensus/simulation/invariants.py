@@ -15,7 +15,7 @@ from consensus.bank.audit import AuditReport
 from consensus.bank.state import BankState
 from consensus.codec import decode_batch
 from consensus.messages.base import Message
-from consensus.messages.client import Level, Outcome, ReadItem, ReadResult
+from consensus.messages.client import Level, Outcome, ReadItem, ReadResult, Status
 from consensus.messages.paxos import (
     Accept,
     Accepted,
@@ -412,6 +412,12 @@ class Checker:
         first = self.acknowledged.setdefault(tx, outcome)
         if first != outcome:
             raise Violation("one outcome per transaction", f"{tx}: {outcome} after {first}")
+        if outcome.status != Status.INVALID:
+            # Nobody pays for what is invalid, so that does not move: each cluster may say it for itself.
+            try:
+                self.whole.told(tx, verdict)
+            except WholeError as error:
+                raise Violation("one outcome per transaction", str(error)) from error
 
     def saw(self, accounts: tuple[AccountId, ...], values: tuple[int, ...], now_us: int) -> None:
         """A client knows of these versions now; no later linearizable read may show older ones."""

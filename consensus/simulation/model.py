@@ -66,12 +66,16 @@ class ModelError(AssertionError):
 
 
 class ModelSession:
-    """Numbers below ``settled_below`` are done with; ``verdicts`` has how others ended."""
+    """Numbers below ``settled_below`` are done with; ``verdicts`` has how others ended.
 
-    __slots__ = ("settled_below", "verdicts")
+    ``used``: the slot in which an entry last spoke of it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("settled_below", "used", "verdicts")
+
+    def __init__(self, slot: Slot) -> None:
         self.settled_below = 0
+        self.used = slot
         self.verdicts: dict[int, Verdict] = {}
 
     def takes(self, number: int) -> bool:
@@ -106,6 +110,8 @@ class Bank:
         self.total = sum(self.balances.values())
         self.sessions: dict[SessionId, ModelSession] = {}
         self.evicted: set[SessionId] = set()
+        self.displaced = 0
+        """Sessions that made room for one that moved in."""
         self.ended: dict[TxId, Verdict] = {}
         """Every outcome there ever was; never forgotten."""
         whole.ended[own] = self.ended
@@ -137,11 +143,23 @@ class Bank:
         found = bisect_right(owned, slot, key=lambda since: since[0])
         return bool(found) and owned[found - 1][1]
 
-    def session_of(self, session: SessionId) -> ModelSession:
-        """The session, made where there is none."""
+    def moved_in(self, session: SessionId) -> ModelSession:
+        """The session, made where there is none; the one that was idle for longest makes room for it."""
         if session not in self.sessions and len(self.sessions) >= self.sessions_max:
-            raise ModelError("a moved session does not fit, and this model does not know which is the oldest")
-        return self.sessions.setdefault(session, ModelSession())
+            idle = min(self.sessions, key=lambda other: (self.sessions[other].used, other))
+            del self.sessions[idle]
+            self.evicted.add(idle)
+            self.displaced += 1
+        found = self.sessions.setdefault(session, ModelSession(self.slot))
+        found.used = self.slot
+        return found
+
+    def _used(self, session: SessionId) -> ModelSession | None:
+        """The session that an entry speaks of, if there is one."""
+        found = self.sessions.get(session)
+        if found is not None:
+            found.used = self.slot
+        return found
 
     def error(self, text: str) -> ModelError:
         return ModelError(text)
@@ -167,7 +185,7 @@ class Bank:
                     raise ModelError(str(error)) from error
             elif isinstance(entry, OpenSession):
                 if len(self.sessions) < self.sessions_max:
-                    self.sessions.setdefault(entry.session, ModelSession())
+                    self.sessions.setdefault(entry.session, ModelSession(slot))
             elif isinstance(entry, MoveEntry):
                 try:
                     self.moves.apply(entry, changed)
@@ -191,7 +209,7 @@ class Bank:
         return changed
 
     def _transact(self, entry: Transact, changed: set[AccountId]) -> None:
-        session = self.sessions.get(entry.session)
+        session = self._used(entry.session)
         if session is None:
             return
         session.settle(entry.settled_below)
@@ -207,7 +225,7 @@ class Bank:
     def _finish(
         self, session_id: SessionId, numbers: list[int], payers: tuple[AccountId, ...], reason: int
     ) -> None:
-        session = self.sessions.get(session_id)
+        session = self._used(session_id)
         if session is None:
             return
         for i, number in enumerate(numbers):
@@ -253,9 +271,13 @@ class Bank:
         """How the transaction ends now; None when it has no effect (another cluster's account, a lock)."""
         if not _shape(item):
             return Status.INVALID
-        for account in legs:
-            if account not in self.balances:
-                return None if 1 <= account <= self.accounts_total else Status.UNKNOWN_ACCOUNT
+        missing = [account for account in legs if account not in self.balances]
+        if any(1 <= account <= self.accounts_total for account in missing):
+            return None
+        if any(account in self.moves.taken for account in legs):
+            return None
+        if missing:
+            return Status.UNKNOWN_ACCOUNT
         if self.busy(legs):
             return None
         return self._judge(legs, item.conditions)
@@ -285,7 +307,7 @@ class Bank:
 
     def _cross(self, entry: Entry, changed: set[AccountId]) -> None:
         if isinstance(entry, CrossPrepare):
-            session = self.sessions.get(entry.session)
+            session = self._used(entry.session)
             if session is not None:
                 session.settle(entry.settled_below)
                 for item in entry.items:
@@ -321,7 +343,6 @@ class Bank:
             missing = [account for account in own if account not in self.balances]
             gone = any(1 <= account <= self.accounts_total for account in missing)
             if gone or any(account in self.moves.taken for account in own):
-                self.whole.taken_back(tx)
                 self.unfinished.add(tx)
                 return
             if missing:
@@ -333,7 +354,7 @@ class Bank:
                 seen = self._in_place(item.legs, item.homes, {self.own: self._seen(own)})
         if status:
             self._end(tx.session, session, tx.number, Verdict(status, self.slot, seen))
-            self.whole.decided(self.own, tx, False, {})
+            self.whole.decided(self.own, tx, self.slot, False, {})
             self.unfinished.add(tx)
             return
         self.held[tx] = Held(self.own, self.slot, _flat(own), item.legs, item.homes)
@@ -343,7 +364,7 @@ class Bank:
         tx = TxId(row.session, row.number)
         held = self.held.get(tx)
         if held is not None:
-            if held.coordinator == coordinator and row.at > held.at:
+            if held.coordinator == coordinator and held.legs == row.legs and row.at > held.at:
                 self.held[tx] = held._replace(at=row.at)
             return
         if row.at < self._below.get(coordinator, 0) or self._is_over(tx, coordinator, row.at):
@@ -370,9 +391,8 @@ class Bank:
         self.unfinished.add(tx)
         legs = {home: _flat(_own(held.all_legs, held.homes, home)) for home in held.homes}
         if row.status == MOVED:
-            self.whole.taken_back(tx)
             return
-        parts = self.whole.decided(self.own, tx, not row.status, legs)
+        parts = self.whole.decided(self.own, tx, held.at, not row.status, legs)
         if row.status == Status.COMMITTED:
             after = self._in_place(held.all_legs, held.homes, {c: part.after for c, part in parts.items()})
             if row.legs != after:
@@ -399,7 +419,7 @@ class Bank:
             if at < held.at:
                 return
             del self.held[tx]
-            self.whole.settled(self.own, tx, commit)
+            self.whole.settled(self.own, tx, (coordinator, at), commit)
             if commit:
                 self._commit(held.legs, changed)
         if not self._is_over(tx, coordinator, at) and at >= self._below.get(coordinator, 0):

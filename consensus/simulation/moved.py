@@ -144,7 +144,7 @@ class ModelMoves:
             self._installed[batch] = entry.accounts
         bank = self._bank
         for moved in entry.sessions:
-            session = bank.session_of(moved.id)
+            session = bank.moved_in(moved.id)
             session.settle(moved.settled_below)
             for number, outcome in Session.unpack(moved.id, 0, 0, moved.outcomes).outcomes.items():
                 told = bank.whole.ended[entry.source][TxId(moved.id, number)]

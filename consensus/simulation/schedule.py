@@ -92,22 +92,44 @@ def to_plain(faults: list[Fault]) -> list[dict[str, Any]]:
     return plain
 
 
-def load(path: Path) -> list[Fault]:
-    """Read a schedule: a JSON list of faults, or a document of ``simulate --json`` with one failure in it.
+class Replay(msgspec.Struct, frozen=True):
+    """A failing run as data: ``simulate --schedule`` repeats it. Without seed or steps: those asked for.
+
+    ``invariant`` is what it broke. ``finds`` names the mutation that breaks it, where the file is kept as a
+    regression.
+    """
+
+    schedule: list[Fault]
+    seed: int | None = None
+    steps: int | None = None
+    scenario: str = ""
+    invariant: str = ""
+    finds: str = ""
+
+
+def load(path: Path) -> Replay:
+    """Read a schedule: a JSON list of faults, a :class:`Replay`, or a document of ``simulate --json``.
+
+    Of the latter, the first failure.
 
     Raises:
         ScheduleError: the file cannot be read, or holds something else.
     """
     try:
         data = msgspec.json.decode(path.read_bytes())
-        if isinstance(data, dict):
-            data = data["failures"][0]["schedule"] if "failures" in data else data["schedule"]
-        faults = msgspec.convert(data, list[Fault])
+        if isinstance(data, list):
+            data = {"schedule": data}
+        elif "failures" in data:
+            first = data["failures"][0]
+            names = ("schedule", "seed", "steps", "scenario")
+            data = {name: first[name] for name in names if name in first}
+        replay = msgspec.convert(data, Replay)
     except OSError as error:
         raise ScheduleError(f"{path} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ScheduleError(f"{path} holds no schedule: {error}") from error
-    for fault in faults:
+    for fault in replay.schedule:
         if fault.kind not in KINDS:
             raise ScheduleError(f"{path}: unknown kind of fault {fault.kind!r}; known are {', '.join(KINDS)}")
-    return sorted(faults, key=lambda fault: fault.at_us)
+    ordered = sorted(replay.schedule, key=lambda fault: fault.at_us)
+    return msgspec.structs.replace(replay, schedule=ordered)

@@ -12,15 +12,23 @@ from consensus.simulation.schedule import KINDS, Fault, draw
 from consensus.topology import Limits
 
 FAULTS_UNTIL_US: Final = 20_000_000
+SEVERAL: Final = 0.9
+"""Share of the runs with more than one cluster."""
+MOVES_EVERY_US: Final = (3_000, 10_000, 10_000, 40_000)
+"""How often a batch of accounts is asked to move."""
+CRASHES: Final = frozenset({"crash", "crash_leader", "crash_all"})
+"""What restarts come from; few runs do without."""
 BATCH_BYTES_MIN: Final = 2_048
 """What the topology allows at least: the longest transaction fits."""
 
 
 def draw_run(seed: int, schedule: list[Fault] | None = None) -> Config:
     """The run of ``seed``: of one cluster or of several. With ``schedule`` under these faults."""
-    if Draws(seed, "several").chance(0.5):
-        return cross_config(seed, schedule)
-    return draw_config(seed, schedule)
+    if not Draws(seed, "several").chance(SEVERAL):
+        return draw_config(seed, schedule)
+    config = cross_config(seed, schedule)
+    every_us = Draws(seed, "moves").pick(MOVES_EVERY_US)
+    return msgspec.structs.replace(config, move_every_us=every_us)
 
 
 def cross_config(seed: int, schedule: list[Fault] | None = None) -> Config:
@@ -29,10 +37,13 @@ def cross_config(seed: int, schedule: list[Fault] | None = None) -> Config:
     base = draw_config(seed, schedule=[])
     limits: Limits = base.topology.limits
     limits = msgspec.structs.replace(limits, batch_bytes=max(BATCH_BYTES_MIN, limits.batch_bytes))
-    topology = topology_of(
-        draws.pick((1, 3, 3, 3)), 12, draws.pick((20, 60, 1_000)), limits, draws.pick((2, 3))
-    )
+    nodes = draws.pick((1, 3, 3, 3))
+    if nodes == 3 and Draws(seed, "five").chance(0.15):
+        nodes = 5
+    topology = topology_of(nodes, 12, draws.pick((20, 60, 1_000)), limits, draws.pick((2, 3)))
     kinds = tuple(draws.subset(KINDS, draws.pick((0.1, 0.3, 0.7))))
+    if not CRASHES.intersection(kinds) and Draws(seed, "crash").chance(0.6):
+        kinds = (*kinds, Draws(seed, "crash", 1).pick(sorted(CRASHES)))
     members = topology.clusters[0].members
     if len(members) == 1:
         kinds = tuple(kind for kind in kinds if kind in ("crash", "pause", "slow_disk", "reset_connections"))

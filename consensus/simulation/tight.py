@@ -27,7 +27,11 @@ CHOICES: Final[dict[str, tuple[int, ...]]] = {
     "consensus.bank.machine:HASH_EVERY_SLOTS": (3, 1_000),
 }
 """``module:name`` and the values a run may have. Every value but the last is smaller than the real one."""
-SESSION_NAMES: Final = ("consensus.bank.machine:SESSIONS_MAX", "consensus.replica.admission:SESSIONS_MAX")
+SESSION_NAMES: Final = (
+    "consensus.bank.machine:SESSIONS_MAX",
+    "consensus.bank.movement:SESSIONS_MAX",
+    "consensus.replica.admission:SESSIONS_MAX",
+)
 
 
 def draw_tight(draws: Draws) -> dict[str, int]:

@@ -46,9 +46,9 @@ class Whole:
         self.seen_versions: dict[AccountId, list[tuple[int, int]]] = {}
         """Of each account: world time, and the highest version that anybody had been told of by then."""
         self._decided: dict[TxId, bool] = {}
-        self._given_up: set[TxId] = set()
-        """Ended by a participant although its coordinator never decided: it must never commit."""
-        self._taken_back: set[TxId] = set()
+        self._given_up: set[tuple[TxId, ClusterId, int]] = set()
+        """Attempts (coordinator and number) that a participant ended: none of them may ever commit."""
+        self._told: dict[TxId, Any] = {}
         self._parts: dict[TxId, dict[ClusterId, Part]] = {}
         self._due: dict[tuple[TxId, ClusterId], int] = {}
         """Money that a committed transaction has still to move in a participant."""
@@ -73,16 +73,18 @@ class Whole:
         self._parts.setdefault(tx, {})[cluster] = part
 
     def decided(
-        self, own: ClusterId, tx: TxId, commit: bool, legs: dict[ClusterId, tuple[int, ...]]
+        self, own: ClusterId, tx: TxId, at: int, commit: bool, legs: dict[ClusterId, tuple[int, ...]]
     ) -> dict[ClusterId, Part]:
-        """The coordinator decided; ``legs`` has those of every cluster. Returns what each had prepared.
+        """The coordinator decided attempt ``at``; ``legs`` has those of every cluster.
+
+        Returns what each had prepared.
 
         Raises:
             WholeError: it was decided otherwise before, or not everybody was prepared.
         """
         before = self._decided.setdefault(tx, commit)
         parts = self._parts.get(tx, {})
-        if before != commit or (commit and tx in self._given_up):
+        if before != commit or (commit and (tx, own, at) in self._given_up):
             raise WholeError(f"{tx} commits and aborts")
         if not commit:
             self.aborted += 1
@@ -98,12 +100,8 @@ class Whole:
                 self._due[tx, cluster] = sum(wanted[1::2])
         return parts
 
-    def taken_back(self, tx: TxId) -> None:
-        """The coordinator ends an attempt because accounts move; another one may follow and commit."""
-        self._taken_back.add(tx)
-
-    def settled(self, cluster: ClusterId, tx: TxId, commit: bool) -> None:
-        """A participant ends what it had prepared.
+    def settled(self, cluster: ClusterId, tx: TxId, attempt: tuple[ClusterId, int], commit: bool) -> None:
+        """A participant ends what it had prepared, by a decision on ``attempt`` (coordinator and number).
 
         Raises:
             WholeError: not as its coordinator decided, or a second time.
@@ -116,8 +114,18 @@ class Whole:
                 raise WholeError(f"{tx} commits twice in cluster {cluster}")
         elif (tx, cluster) in self._due:
             raise WholeError(f"{tx} is committed, but aborts in cluster {cluster}")
-        elif tx not in self._decided and tx not in self._taken_back:
-            self._given_up.add(tx)
+        else:
+            self._given_up.add((tx, *attempt))
+
+    def told(self, tx: TxId, verdict: Any) -> None:
+        """A client was told how ``tx`` ended.
+
+        Raises:
+            WholeError: another cluster, which owned the payer then, told it otherwise.
+        """
+        first = self._told.setdefault(tx, verdict)
+        if first != verdict:
+            raise WholeError(f"{tx} was told as {first}, and then as {verdict}")
 
     # --- accounts that move ------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from struct import Struct as Packing
 from typing import Any, Final
 
 from consensus.codec import decode_frame, encode, frame
-from consensus.effects import Cut, Disconnected, Input, Receive, ReplyTo, Requests, Wake
+from consensus.effects import Cut, Disconnected, Input, Move, Receive, ReplyTo, Requests, Wake
 from consensus.messages.base import Message
 from consensus.simulation.client import SimClient
 from consensus.simulation.clock import Clock
@@ -34,7 +34,10 @@ from consensus.types import SESSIONS_MAX, NodeId
 
 SETTLE_US: Final = 30_000_000
 """Virtual time within which everything must be at rest once all faults have ended."""
+RECOVER_US: Final = 120_000_000
 SETTLE_LOOK_US: Final = 20_000
+PLAN: Final = b"moves of the run"
+"""Each batch that is asked for is a part of it."""
 _STEP: Final = Packing("<qii")
 _WAKE: Final = Wake()
 
@@ -71,6 +74,9 @@ class World:
             self.push(fault.at_us, self.injector.inject, fault)
         if config.audit_every_us:
             self.push(config.audit_every_us, self._audit, 1)
+        self._mover = Draws(config.seed, "mover")
+        if config.move_every_us:
+            self.push(config.move_every_us, self._move, 1)
 
     def _build(self, cluster: Cluster) -> None:
         config = self.config
@@ -88,10 +94,10 @@ class World:
             node.format()
             node.boot(bootstrap=True)
             self.push(0, self._wake, (node, node.life, 0))
+        others = tuple(other for other in config.topology.clusters if other is not cluster)
         for _ in range(config.clients):
             number = len(self.clients) + 1
-            others = tuple(other for other in config.topology.clusters if other is not cluster)
-            self.add(SimClient(config.seed, number, cluster, config.habits, checker, others))
+            self.add(SimClient(config.seed, number, cluster, config.habits, self.checkers, others))
 
     def add(self, client: SimClient) -> None:
         """Let a client begin now. Its number must be its own."""
@@ -136,14 +142,27 @@ class World:
             self._next()
         self.now_us = end
 
+    def recover(self, commits: int) -> None:
+        """End all faults, and see that clients get on until ``commits`` transactions have committed in all.
+
+        Raises:
+            Violation: they do not.
+        """
+        self.injector.end_all()
+        self.network.profile = QUIET
+        if not self.run_until(lambda: self.committed >= commits, RECOVER_US):
+            raise Violation(
+                "liveness",
+                f"{self.committed} of {commits} commits {RECOVER_US // 1_000_000} s after the faults",
+            )
+
     def settle(self) -> None:
         """End all faults, let clients finish, and see that everything comes to rest.
 
         Raises:
             Violation: it does not, or not to the same state everywhere.
         """
-        self.injector.end_all()
-        self.network.profile = QUIET
+        self.recover(0)
         for client in self.clients.values():
             client.draining = True
         if self.config.left_down:
@@ -192,6 +211,9 @@ class World:
             cross = replica.machine.state.cross
             if cross.prepared or cross.unfinished:
                 return f"n{member} has {len(cross.prepared)} prepared, {len(cross.unfinished)} unfinished"
+            moves = replica.machine.state.moves
+            if moves.taken or moves.batches:
+                return f"n{member} has batches on their way: {sorted(moves.batches)}"
             if replica.leads:
                 leaders.append(member)
                 if replica.leader is not None and replica.leader.in_flight:
@@ -213,6 +235,28 @@ class World:
                 self.step(self.nodes[member], Cut(number))
         self.push(self.now_us + self.config.audit_every_us, self._audit, number + 1)
 
+    def _move(self, part: int) -> None:
+        """Ask a cluster to move a few of its accounts to another one. No more while settling."""
+        if self.injector.ended:
+            return
+        draws, clusters = self._mover, self.config.topology.clusters
+        source, destination = draws.pick(clusters), draws.pick(clusters)
+        for member in source.members:
+            replica = self.nodes[member].replica
+            if replica is None or not replica.leads or replica.frozen or source is destination:
+                continue
+            owned = sorted(replica.machine.state.accounts)
+            if owned:
+                chosen = {draws.pick(owned) for _ in range(draws.between(1, 4))}
+                self.step(self.nodes[member], Move(PLAN, part, destination.id, tuple(sorted(chosen))))
+                break
+        self.push(self.now_us + self.config.move_every_us, self._move, part + 1)
+
+    @property
+    def committed(self) -> int:
+        """Transactions that clients were told are committed."""
+        return sum(client.committed for client in self.clients.values())
+
     @property
     def trace_hash(self) -> str:
         """Hash over every input and output so far."""
@@ -229,8 +273,9 @@ class World:
         assert replica is not None
         out, leaving = node.step(now, input)
         self.steps += 1
-        if self.tracer is not None:
-            self.tracer.stepped(self, node, out.events)
+        tracer = self.tracer
+        if tracer is not None:
+            tracer.stepped(self, node, out.events)
         note = self._pending_hash
         note += _STEP.pack(now, node.id, len(out.persist))
         if out.persist and self._gone("persist", "before", node, [append.record for append in out.persist]):
@@ -246,8 +291,13 @@ class World:
             for to in send.to:
                 if hooked and self._gone("send", "before", node, send.message, to):
                     return
-                for delay in delays(node.id, to):
-                    push(now + delay, self._deliver, (node.id, to, message))
+                arrivals = delays(node.id, to)
+                number = 0
+                if tracer is not None:
+                    number = tracer.sent(self, node.id, to, data, send.message, lost=not arrivals)
+                for delay in arrivals:
+                    push(now + delay, self._deliver, (node.id, to, message, number))
+                    number = 0  # a copy of it is not told of again
                 if hooked and self._gone("send", "after", node, send.message, to):
                     return
         for reply in out.replies:
@@ -316,20 +366,36 @@ class World:
         else:
             self._schedule_wake(node, due)
 
-    def _deliver(self, argument: tuple[NodeId, NodeId, Any]) -> None:
-        source, target, message = argument
+    def _deliver(self, argument: tuple[NodeId, NodeId, Any, int]) -> None:
+        source, target, message, number = argument
         node = self.nodes[target]
-        if node.replica is None or self._held_up(node, self._deliver, argument):
+        if node.replica is None:
+            self._nobody_there(argument, "down")
+            return
+        if self._held_up(node, self._deliver, argument):
             return
         if type(message) is bytes:
             messages: list[Any] = decode_frame(frame(1, [message], 1))[1]
         else:
             messages = [message]
-        if node.replica.frozen or self._gone("receive", "before", node, messages[0], source):
+        if node.replica.frozen:
+            self._nobody_there(argument, "failed")
             return
+        if self._gone("receive", "before", node, messages[0], source):
+            return
+        if self.tracer is not None and number:
+            self.tracer.received(self, source, target, messages[0], number)
         self.step(node, Receive(source, messages))
         if node.replica is not None:
             self._gone("receive", "after", node, messages[0], source)
+
+    def _nobody_there(self, argument: tuple[NodeId, NodeId, Any, int], why: str) -> None:
+        """A message arrives at a node that does not hear."""
+        source, target, message, number = argument
+        if self.tracer is not None and number:
+            data = message if type(message) is bytes else encode(message)
+            decoded = decode_frame(frame(1, [data], 1))[1][0]
+            self.tracer.lost(self, source, target, data, decoded, number, why)
 
     def _synced(self, argument: tuple[SimNode, int]) -> None:
         node, life = argument

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from consensus.messages.client import Outcome, Submit
 from consensus.messages.entries import Item
-from consensus.simulation.client import Frame, Habits, SimClient, Transaction
+from consensus.simulation.client import Frame, SimClient, Transaction
 from consensus.simulation.config import Config, topology_of
 from consensus.simulation.points import Point, Points
+from consensus.simulation.wishes import Habits
 from consensus.simulation.world import World
 from consensus.types import NodeId
 
@@ -47,8 +48,8 @@ class Payer(SimClient):
             return
         self._next = 1
         item = Item(0, self.wish.legs)
-        self._open[0] = Transaction(item, now_us, now_us)
-        frames.append((self._target, [Submit(self.session, 0, [item])]))
+        self._open[0] = Transaction(item, now_us, now_us, self._home)
+        frames.append((self._home.target, [Submit(self.session, 0, [item])]))
 
     def _outcome(self, now_us: int, number: int, outcome: Outcome) -> None:
         super()._outcome(now_us, number, outcome)
@@ -88,7 +89,7 @@ class Play:
         self.payers: list[Payer] = []
         for number, wish in enumerate(wishes, 1):
             cluster = topology.cluster_by_id[wish.cluster]
-            payer = Payer(seed, number, cluster, HABITS, self.world.checkers[wish.cluster])
+            payer = Payer(seed, number, cluster, HABITS, self.world.checkers)
             payer.wish = wish
             payer.draining = True
             self.payers.append(payer)

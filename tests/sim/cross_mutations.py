@@ -206,7 +206,6 @@ FOUND_BY_CRASHES: dict[Mutation, str] = {
 """Mutations that crashes at the points of a scenario find."""
 FOUND_BY_SEEDS: dict[Mutation, int] = {
     acknowledged_before_it_is_chosen: 40,
-    nobody_asks: 20,
     late_prepares_run_again: 20,
     participant_ends_it_by_the_clock: 40,
     cut_after_the_rest: 40,

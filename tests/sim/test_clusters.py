@@ -6,14 +6,18 @@ from collections import Counter
 
 import pytest
 
-from consensus.simulation.run import play
+from consensus.simulation.run import COMMITS, play, run_seed
 from consensus.simulation.several import cross_config
 from tests.replica import test_doubts
 from tests.sim import cross_mutations
 from tests.sim.crashing import Crash
 from tests.sim.cross_mutations import FOUND_BY_CRASHES, FOUND_BY_SEEDS
+from tests.sim.move_mutations import FOUND_BY_MOVES
 from tests.sim.mutations import Mutation
 from tests.sim.test_crash_points import LEADERS, SCENARIOS
+from tests.txn import test_participant
+
+pytestmark = pytest.mark.long
 
 STEPS = 3_000
 PART = 15
@@ -32,6 +36,19 @@ def test_invariants_of_the_whole_bank_hold(first: int) -> None:
         seen["elections"] += sum(checker.elections for checker in world.checkers.values())
         seen["lost conflicts"] += sum(client.conflicts for client in world.clients.values())
     assert len(seen) == 6 and all(seen.values()), seen
+
+
+@pytest.mark.parametrize("first", range(1, 41, PART))
+def test_invariants_hold_while_accounts_move(first: int) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + PART):
+        run = run_seed(seed, STEPS, small=False)
+        assert run.failure is None, f"seed {seed}: {run.failure}"
+        assert run.coverage["committed"] >= COMMITS
+        seen.update(
+            {name: int(bool(run.coverage[name])) for name in ("cross", "migrated", "crashes", "elections")}
+        )
+    assert min(seen.values()) >= 0.6 * PART, seen
 
 
 def test_a_run_with_clusters_repeats() -> None:
@@ -68,10 +85,28 @@ def test_seeds_find_it(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> N
     pytest.fail(f"{FOUND_BY_SEEDS[mutation]} seeds did not find: {mutation.__doc__}")
 
 
+@pytest.mark.parametrize("mutation", FOUND_BY_MOVES, ids=lambda mutation: mutation.__name__)
+def test_seeds_with_moving_accounts_find_it(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation(monkeypatch)
+    for seed in range(1, FOUND_BY_MOVES[mutation] + 1):
+        if run_seed(seed, STEPS, small=False).failure is not None:
+            return
+    pytest.fail(f"{FOUND_BY_MOVES[mutation]} seeds did not find: {mutation.__doc__}")
+
+
 def test_a_scenario_finds_that_the_ended_commits_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """35 takes a deposed leader, another transaction that stays open and a late message: rare in seeds."""
     scenario = test_doubts.test_what_everybody_acknowledged_does_not_commit_a_second_time
     scenario()
     cross_mutations.ended_means_committed_again(monkeypatch)
+    with pytest.raises(AssertionError):
+        scenario()
+
+
+def test_a_scenario_finds_that_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 takes a client that gives up and a decision that is lost: an attempt is taken back unasked."""
+    scenario = test_participant.test_in_doubt_it_asks_every_member_every_50_ms_after_500
+    scenario()
+    cross_mutations.nobody_asks(monkeypatch)
     with pytest.raises(AssertionError):
         scenario()

@@ -18,6 +18,8 @@ from consensus.messages.client import Status
 from consensus.simulation.points import Point
 from tests.sim.crashing import BALANCE, RETURNS, Crash, Play, Wish
 
+pytestmark = pytest.mark.long
+
 Nodes = tuple[int, ...]
 LEADERS: dict[int, tuple[Nodes, ...]] = {2: ((1,), (4,), (1, 4)), 3: ((1,), (4,), (1, 4, 7))}
 """Who crashes, with so many clusters: leaders of cluster 1 (which coordinates), 2, and all."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from consensus.simulation.client import Habits
+import pytest
+
 from consensus.simulation.config import Config, topology_of
+from consensus.simulation.wishes import Habits
 from consensus.simulation.world import World
+
+pytestmark = pytest.mark.long
 
 HABITS = Habits(
     window=1,

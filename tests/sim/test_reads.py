@@ -9,10 +9,10 @@ import pytest
 from consensus.messages.client import Level, Read, ReadItem, ReadRefused, ReadReplies, Refusal
 from consensus.messages.paxos import IndexReply
 from consensus.paxos.acceptor import Acceptor
-from consensus.simulation.client import Habits
 from consensus.simulation.config import Config, draw_config, topology_of
 from consensus.simulation.run import play
 from consensus.simulation.stage import Stage
+from consensus.simulation.wishes import Habits
 from tests.sim import mutations
 from tests.sim.bank import Teller
 

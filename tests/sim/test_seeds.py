@@ -9,6 +9,8 @@ import pytest
 from consensus.simulation.run import run_seed
 from consensus.simulation.schedule import KINDS
 
+pytestmark = pytest.mark.long
+
 STEPS = 3_000
 PART = 50
 HAPPENS = (
@@ -37,7 +39,8 @@ def test_invariants_hold_and_everything_happens(first: int) -> None:
         run = run_seed(seed, STEPS)
         assert run.failure is None, run.failure
         assert run.steps >= STEPS
-        seen.update({name: run.coverage[name] for name in HAPPENS})
+        happened = {**run.coverage, **run.seen}
+        seen.update({name: happened[name] for name in HAPPENS})
         faults.update(run.coverage["faults"])
     assert not [name for name in HAPPENS if not seen[name]], seen
     assert not [kind for kind in KINDS if not faults[kind]], faults

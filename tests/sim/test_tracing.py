@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from consensus.simulation.run import play, record
 from consensus.simulation.several import draw_run
 from consensus.trace.checking import checked
+from consensus.trace.fold import begin, fold
 
 SEED = 7
 STEPS = 3_000
 
 
-def test_a_trace_is_valid_repeats_and_changes_nothing(tmp_path: Path) -> None:
-    first, second = tmp_path / "first.gz", tmp_path / "second.gz"
-    assert record(SEED, first, STEPS) is None and record(SEED, second, STEPS) is None
-    assert first.read_bytes() == second.read_bytes()
-    head, events = checked(first.read_bytes())
+def read(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        return list(checked(file))
+
+
+FOLDED = 5_000
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of one run."""
+    path = tmp_path_factory.mktemp("trace") / "run.gz"
+    assert record(SEED, path, STEPS) is None
+    return path
+
+
+def test_a_trace_is_valid_repeats_and_changes_nothing(trace: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.gz"
+    assert record(SEED, again, STEPS) is None
+    assert trace.read_bytes() == again.read_bytes()
+    head, *events = read(trace)
     assert (head["src"], head["run"], head["seed"]) == ("sim", f"sim-{SEED}", SEED)
     kinds = {event["k"] for event in events}
     assert kinds >= {"node.up", "paxos.leader", "paxos.applied", "agg"}
@@ -24,6 +44,44 @@ def test_a_trace_is_valid_repeats_and_changes_nothing(tmp_path: Path) -> None:
     ups = sum(event["k"] == "node.up" for event in events)
     downs = sum(event["k"] == "node.down" for event in events)
     assert downs == world.injector.crashes and ups == len(world.nodes) + downs
+
+
+def test_messages_are_told_with_what_they_led_to(trace: Path) -> None:
+    _, *events = read(trace)
+    by_number = {event["q"]: event for event in events}
+    sends = {event["mid"]: event for event in events if event["k"] == "msg.send"}
+    seen: set[str] = set()
+    linked = 0
+    for event in events:
+        if event["k"] not in ("msg.recv", "msg.drop"):
+            continue
+        seen.add(event["m"])
+        sent = sends.get(event["mid"])
+        if event["k"] == "msg.drop" or sent is None:
+            continue
+        assert (sent["n"], sent["to"], sent["m"]) == (event["n"], event["to"], event["m"])
+        assert sent["ts"] <= event["ts"]
+        if sent["q"] > event["q"]:
+            # In heavy traffic a slot is told of once it is applied, by each node for itself (ADR 61).
+            assert "cause" not in event
+            continue
+        assert by_number[event["cause"]]["mid"] == event["mid"]
+        linked += 1
+    assert seen >= {"accept", "accepted", "commit", "prevote", "prepare", "promise", "tx.prepare", "tx.vote"}
+    assert linked > 500
+    accepted = [event for event in events if event["k"] == "msg.send" and event["m"] == "accepted"]
+    assert any(by_number[event["cause"]]["k"] == "paxos.accepted" for event in accepted if "cause" in event)
+    assert any(event["k"] == "msg.drop" for event in events), "nothing was lost in this run"
+
+
+def test_the_viewer_has_slots_and_messages_of_it(trace: Path) -> None:
+    head, *events = read(trace)
+    state = begin(head)
+    for event in events[:FOLDED]:
+        state = fold(state, event)
+    group = state["paxos"]["1"]
+    assert group["slots"] and group["messages"] and group["views"] and group["elections"]
+    assert any(message["sent"] and message["got"] for message in group["messages"])
 
 
 def test_a_failing_run_ends_with_what_was_broken(tmp_path: Path, monkeypatch: object) -> None:
@@ -34,7 +92,7 @@ def test_a_failing_run_ends_with_what_was_broken(tmp_path: Path, monkeypatch: ob
         path = tmp_path / f"{seed}.gz"
         violation = record(seed, path, STEPS)
         if violation is not None:
-            last = checked(path.read_bytes())[1][-1]
+            last = read(path)[-1]
             assert (last["k"], last["name"], last["ok"]) == ("check", violation.invariant, False)
             return
     raise AssertionError("no seed failed")

@@ -16,7 +16,8 @@ from consensus.simulation.clock import Clock
 from consensus.simulation.config import Config, draw_config, topology_of
 from consensus.simulation.draws import Draws
 from consensus.simulation.network import Network, Profile
-from consensus.simulation.run import play, run_seed, run_seeds
+from consensus.simulation.run import COMMITS, play, run_seed, run_seeds
+from consensus.simulation.scenarios import SCENARIOS
 from consensus.simulation.schedule import Fault, ScheduleError
 from consensus.simulation.shrink import shrink
 from consensus.simulation.tight import CHOICES, tightened
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 def test_few_seeds(seed: int) -> None:
     run = run_seed(seed, steps=1_500)
     assert run.failure is None, run.failure
-    assert run.coverage["committed"] + run.coverage["aborted"] > 0
+    assert run.coverage["committed"] + run.seen["aborted"] > 0
 
 
 def test_same_seed_same_run_whatever_the_hash_seed() -> None:
@@ -62,19 +63,42 @@ def _simulate(*options: str, hash_seed: str = "0", status: int = 0) -> dict[str,
 def test_command_prints_the_document_of_the_contract(tmp_path: Path) -> None:
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps([{"at_us": 100_000, "kind": "crash_leader", "node": 1, "for_us": 300_000}]))
-    document = _simulate("--seed", "7", "--steps", "500", "--schedule", str(faults))
+    document = _simulate("--seed", "7", "--steps", "3000", "--schedule", str(faults))
     assert (document["seeds"], document["passed"], document["failures"]) == (1, 1, [])
     assert document["steps_per_second"] > 0
     (run,) = document["runs"]
     assert run["seed"] == 7 and len(str(run["trace_hash"])) == 32
     coverage = run["coverage"]
     assert isinstance(coverage, dict)
-    assert {"committed", "cross", "migrated", "elections", "crashes"} <= set(coverage)
+    assert set(coverage) == {"committed", "cross", "migrated", "elections", "crashes", "faults"}
     assert coverage["faults"] == {"crash_leader": 1} and coverage["crashes"] >= 1
 
 
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_is_the_trouble_it_names_and_nothing_else(name: str) -> None:
+    run = run_seed(1, 3_000, scenario=name)
+    assert run.failure is None, run.failure
+    assert run.coverage["committed"] >= COMMITS and run.coverage["cross"]
+    assert set(run.coverage["faults"]) <= set(SCENARIOS[name].kinds)
+    assert bool(run.coverage["migrated"]) is bool(SCENARIOS[name].move_every_us)
+
+
+def test_a_kept_run_says_its_own_seed_steps_and_scenario(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps({"seed": 3, "steps": 700, "scenario": "calm", "schedule": []}))
+    (run,) = _simulate("--schedule", str(kept))["runs"]  # type: ignore[misc]
+    assert run["seed"] == 3 and run["trace_hash"] == run_seed(3, 700, [], scenario="calm").trace_hash
+
+
 @pytest.mark.parametrize(
-    "options", [("--seeds", "3..1"), ("--seed", "x"), ("--schedule", "no-such-file"), ("--steps", "0")]
+    "options",
+    [
+        ("--scenario", "flood"),
+        ("--seeds", "3..1"),
+        ("--seed", "x"),
+        ("--schedule", "no-such-file"),
+        ("--steps", "0"),
+    ],
 )
 def test_command_says_what_is_wrong_with_its_options(options: tuple[str, ...]) -> None:
     _simulate(*options, status=2)
@@ -175,11 +199,14 @@ def test_schedule_files(tmp_path: Path) -> None:
     assert faults == schedule.draw(4, (1, 2, 3), schedule.KINDS, 50_000, 3_000_000)
     assert [fault.at_us for fault in faults] == sorted(fault.at_us for fault in faults)
     path = tmp_path / "schedule.json"
-    path.write_text(json.dumps(schedule.to_plain(faults)))
-    assert schedule.load(path) == faults
-    path.write_text(json.dumps({"failures": [{"seed": 1, "schedule": schedule.to_plain(faults)}]}))
-    assert schedule.load(path) == faults
-    for text in ("", "[{}]", '[{"at_us":1,"kind":"flood"}]', '{"failures":[]}', "7"):
+    plain = schedule.to_plain(faults)
+    path.write_text(json.dumps(plain))
+    assert schedule.load(path) == schedule.Replay(faults)
+    path.write_text(json.dumps({"failures": [{"seed": 7, "step": 99, "steps": 800, "schedule": plain}]}))
+    assert schedule.load(path) == schedule.Replay(faults, 7, 800)
+    path.write_text(json.dumps({"seed": 7, "schedule": plain, "invariant": "agreement"}))
+    assert schedule.load(path) == schedule.Replay(faults, 7, invariant="agreement")
+    for text in ("", "[{}]", '[{"at_us":1,"kind":"flood"}]', '{"failures":[]}', "7", "{}"):
         path.write_text(text)
         with pytest.raises(ScheduleError):
             schedule.load(path)
