@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet, Status
 from consensus.cluster.cut import CutError, take_cut
 from consensus.topology import Cluster, Topology
@@ -82,14 +81,10 @@ async def _cluster(fleet: Fleet, cluster: Cluster, hashes: dict[NodeId, Any]) ->
 
 
 async def _money(fleet: Fleet, timeout_s: float) -> dict[str, Any]:
-    async def ask(node: NodeId, name: str, **args: Any) -> Any:
-        try:
-            return await fleet.call(node, name, timeout_s=1.0, **args)
-        except (OperatorError, TimeoutError, ConnectionError):
-            return None
-
     try:
-        cut = await take_cut(fleet.topology, ask, lambda cluster: cluster.members, timeout_s=timeout_s)
+        cut = await take_cut(
+            fleet.topology, fleet.ask_one, lambda cluster: cluster.members, timeout_s=timeout_s
+        )
     except CutError as error:
         return {"total": None, "in_flight": None, "error": str(error)}
     return {"total": cut.total, "in_flight": cut.in_flight}

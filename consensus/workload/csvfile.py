@@ -25,7 +25,8 @@ def rows(result: dict[str, Any]) -> list[tuple[str, str, Any]]:
     found += [("result", name, result[name]) for name in PLAIN if name in result]
     found += [("aborted", reason, count) for reason, count in sorted(result["aborted"].items())]
     found += [("latency_ms", name, value) for name, value in result["latency_ms"].items()]
-    for kind, figures in result["by_kind"].items():
+    # Results stored before there were mixes have no "by_operation".
+    for kind, figures in {**result["by_kind"], **result.get("by_operation", {})}.items():
         found.append((kind, "throughput_tps", figures["throughput_tps"]))
         found += [(kind, f"latency_ms.{name}", value) for name, value in figures["latency_ms"].items()]
     bin_ms = result["timeline"]["bin_ms"]

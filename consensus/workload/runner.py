@@ -4,61 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple
 
-from consensus.client.bank import BankClient
 from consensus.client.fleet import Fleet
-from consensus.client.routing import Directory
 from consensus.topology import Topology
-from consensus.types import ClusterId
 from consensus.workload.audit import audit
-from consensus.workload.generator import Accounts, Generator, LoadError
+from consensus.workload.crew import Crew
+from consensus.workload.load import Dial, Load, Share, Window
 from consensus.workload.options import BenchOptions
-from consensus.workload.pace import Due, Pace, arrivals, read_replay
-from consensus.workload.stream import Draws, Stream
 from consensus.workload.tally import Tally
 
-READY_TIMEOUT_S: Final = 15.0
-CONNECT_AT_ONCE: Final = 30
-"""Connections opened together."""
 PROGRESS_S: Final = 0.5
+BUSY: Final = 0.9
+"""A generator that used more of a core than this may have been what limited the figures."""
 
 Progress = Callable[[float, Tally, int], None]
 """``progress(seconds, tally so far, ended_of)``; ``ended_of`` 0: the run ends by time."""
 
 
-class _Run:
-    """State shared by the streams of one run."""
+class Engine(NamedTuple):
+    """Another system under the load: how a stream reaches it, how its money and replicas are judged."""
 
-    def __init__(self, clients: int, operations: int) -> None:
-        self.tally = Tally()
-        self.measuring = False
-        self.stopping = False
-        self.enough = asyncio.Event()
-        self.idle = asyncio.Event()
-        self._left = operations
-        self._busy = clients
-
-    def count(self) -> None:
-        """An operation ended in the measured window."""
-        if self._left:
-            self._left -= 1
-            if not self._left:
-                self.measuring = False
-                self.enough.set()
-
-    def one_idle(self) -> None:
-        """A client ended its last operation."""
-        self._busy -= 1
-        if not self._busy:
-            self.idle.set()
+    dial: Dial
+    audit: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
+    about: dict[str, Any]
 
 
 async def run_bench(
-    topology: Topology, secret: str, options: BenchOptions, progress: Progress | None = None
+    topology: Topology,
+    secret: str,
+    options: BenchOptions,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Load a running bank, measure, then check that no money came or went and that replicas agree.
+
+    ``engine``: another system that runs, loaded in its place.
 
     Returns:
         The figures of CONTRACT ``bench`` without ``parameters``.
@@ -66,140 +48,83 @@ async def run_bench(
     Raises:
         LoadError: an option makes no sense.
         TimeoutError: a cluster did not open a session in time.
+        GeneratorError: a load generator process failed; the text says how.
     """
     options.check()
-    replay = read_replay(options.replay) if options.replay else []
-    operations = len(replay) or options.transactions
-    run = _Run(options.clients, operations)
-    streams = _streams(topology, secret, options, run)
-    _set_paces(topology, streams, options, replay)
-    try:
-        await _connect(streams)
-        duration_s = await _measure(streams, run, options, operations, progress)
-    finally:
-        await asyncio.gather(*(stream.client.close() for stream in streams))
-    async with Fleet(topology, secret) as fleet:
-        audited = await audit(fleet)
-    stalled_s = max(client.stalled_s for stream in streams for client in stream.clients)
+    if engine is not None:
+        tally, windows = await _in_here(topology, secret, options, progress, engine.dial)
+    else:
+        measure = _in_here if options.generators == 1 else _in_processes
+        tally, windows = await measure(topology, secret, options, progress)
+    duration_s = max(window.ended_s for window in windows) - min(window.began_s for window in windows)
+    if progress is not None:
+        # The end of the window, of which a short one has nothing else.
+        progress(duration_s, tally, options.transactions)
+    if engine is not None:
+        audited = await engine.audit()
+    else:
+        async with Fleet(topology, secret) as fleet:
+            audited = await audit(fleet)
     return {
-        **run.tally.report(duration_s),
-        "longest_without_success_ms": round(stalled_s * 1e3, 1),
+        **tally.report(duration_s),
+        "longest_without_success_ms": round(max(window.stalled_s for window in windows) * 1e3, 1),
+        "generators": generators(windows),
         **audited,
     }
 
 
-async def _measure(
-    streams: list[Stream], run: _Run, options: BenchOptions, operations: int, progress: Progress | None
-) -> float:
-    """Returns the length of the measured window in seconds."""
-    warmup_s = 0.0 if options.replay else options.warmup_s
-    started_s = time.monotonic()
-    if not warmup_s:
-        _start_window(streams, run)
-    for stream in streams:
-        stream.begin(started_s)
-    if warmup_s:
-        await asyncio.sleep(warmup_s)
-        _start_window(streams, run)
-    window_s = run.tally.started_s
-    telling = asyncio.create_task(_tell(progress, run, operations)) if progress is not None else None
+def generators(windows: Sequence[Window]) -> dict[str, Any]:
+    """How many processes made the load, how busy each was, and whether that was the limit."""
+    shares = [round(window.processor_share, 3) for window in windows]
+    return {"processes": len(shares), "processor_share": shares, "bottleneck": max(shares) >= BUSY}
+
+
+async def _in_here(
+    topology: Topology,
+    secret: str,
+    options: BenchOptions,
+    progress: Progress | None,
+    dial: Dial | None = None,
+) -> tuple[Tally, list[Window]]:
+    load = Load(topology, secret, options, Share(), dial)
+    telling = None
     try:
-        if operations:
-            await run.enough.wait()
-        else:
-            await asyncio.sleep(options.duration_s)
+        await load.connect()
+        if progress is not None:
+            telling = asyncio.create_task(
+                _tell(progress, lambda: (load.tally, load.until_s), load.operations)
+            )
+        window = await load.measure(time.monotonic())
     finally:
         if telling is not None:
             telling.cancel()
-    run.measuring = False
-    run.stopping = True
-    now_s = time.monotonic()
-    for stream in streams:
-        for client in stream.clients:
-            client.progress(now_s)
-        stream.stop()
-    await run.idle.wait()
-    return now_s - window_s
+        await load.close()
+    return load.tally, [window]
 
 
-def _start_window(streams: list[Stream], run: _Run) -> None:
-    now_s = time.monotonic()
-    run.tally.start(now_s)
-    for stream in streams:
-        for client in stream.clients:
-            client.progress_s = now_s
-    run.measuring = True
+async def _in_processes(
+    topology: Topology, secret: str, options: BenchOptions, progress: Progress | None
+) -> tuple[Tally, list[Window]]:
+    telling = None
+    async with Crew(topology, secret, options) as crew:
+        await crew.ready()
+        if progress is not None:
+            telling = asyncio.create_task(
+                _tell(progress, lambda: (crew.tally, crew.until_s), options.transactions)
+            )
+        try:
+            windows = await crew.measure()
+        finally:
+            if telling is not None:
+                telling.cancel()
+    return crew.tally, windows
 
 
-async def _tell(progress: Progress, run: _Run, operations: int) -> None:
+async def _tell(progress: Progress, so_far: Callable[[], tuple[Tally, float]], operations: int) -> None:
+    """``so_far``: what was counted, and up to which time of the monotonic clock."""
     while True:
         await asyncio.sleep(PROGRESS_S)
-        progress(time.monotonic() - run.tally.started_s, run.tally, operations)
-
-
-def _streams(topology: Topology, secret: str, options: BenchOptions, run: _Run) -> list[Stream]:
-    mix = options.mix
-    accounts = Accounts(topology, mix, options.seed)
-    clusters = accounts.clusters
-    if not clusters:
-        raise LoadError("accounts: no cluster has any")
-    count = options.connections or min(len(clusters), options.clients)
-    streams = []
-    for i in range(count):
-        cluster = clusters[i % len(clusters)].id
-        seed = options.seed * 1_000_003 + i
-        generator: Draws = Generator(accounts, cluster, mix, str(seed))
-        if options.population == "communities":
-            # Not imported for loads that need no numpy.
-            from consensus.workload.people import CommunityGenerator
-
-            generator = CommunityGenerator(topology.accounts, mix, options.seed, seed)
-        streams.append(
-            Stream(
-                BankClient(topology, secret, name=f"bench-{i + 1}"),
-                cluster,
-                generator,
-                run,
-                clients=len(range(i, options.clients, count)),
-                retries=options.retries,
-                level=options.level,
-                bound_ms=options.bound_ms if options.consistency == "bounded" else 0,
-                seed=seed,
-            )
-        )
-    return streams
-
-
-def _set_paces(topology: Topology, streams: list[Stream], options: BenchOptions, replay: list[Due]) -> None:
-    """An open loop: split the rate by clients, or the file's transfers by their coordinating cluster."""
-    if not replay:
-        if options.rate:
-            for i, stream in enumerate(streams):
-                rate = options.rate * len(stream.clients) / options.clients
-                stream.pace = Pace(arrivals(rate, options.arrivals, f"{options.seed}/{i}"))
-        return
-    directory = Directory(topology)
-    by_cluster: dict[ClusterId, list[int]] = {}
-    for i, stream in enumerate(streams):
-        by_cluster.setdefault(stream.cluster, []).append(i)
-    parts: list[list[Due]] = [[] for _ in streams]
-    for number, due in enumerate(replay):
-        assert due.legs is not None
-        # A connection serves every cluster; those of its own are preferred only because they are dialled.
-        own = by_cluster.get(directory.clusters_of(due.legs)[0]) or list(range(len(streams)))
-        parts[own[number % len(own)]].append(due)
-    for stream, part in zip(streams, parts, strict=True):
-        stream.pace = Pace(part)
-
-
-async def _connect(streams: list[Stream]) -> None:
-    for first in range(0, len(streams), CONNECT_AT_ONCE):
-        group = streams[first : first + CONNECT_AT_ONCE]
-        for stream in group:
-            await stream.client.start([stream.cluster])
-        ready = await asyncio.gather(*(stream.client.ready(READY_TIMEOUT_S) for stream in group))
-        missing = sorted({stream.cluster for stream, ok in zip(group, ready, strict=True) if not ok})
-        if missing:
-            raise TimeoutError(
-                f"clusters {missing} opened no session within {READY_TIMEOUT_S:g} s; is the bank up?"
-            )
+        tally, until_s = so_far()
+        # Not of the first moment after the warm-up: it is no time for a rate.
+        if tally.started_s and until_s - tally.started_s >= PROGRESS_S / 2:
+            progress(until_s - tally.started_s, tally, operations)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from consensus.client.bank import BankClient
@@ -59,8 +60,8 @@ class Stream:
     Args:
         client: the connection.
         cluster: where senders lie.
-        generator: draws what is sent.
         run: shared by all streams.
+        new_client: makes one that knows what to send.
         clients: operations in flight, at most.
         retries: further attempts at a transfer that lost a lock.
         level: of reads.
@@ -71,8 +72,8 @@ class Stream:
         self,
         client: BankClient,
         cluster: ClusterId,
-        generator: Draws,
         run: Run,
+        new_client: Callable[[Stream], Client],
         *,
         clients: int,
         retries: int,
@@ -82,7 +83,6 @@ class Stream:
     ) -> None:
         self.client = client
         self.cluster = cluster
-        self.generator = generator
         self.run = run
         self.retries = retries
         self.level = level
@@ -90,7 +90,7 @@ class Stream:
         self.pauses = random.Random(seed)
         self.pace: Pace | None = None
         """Set for an open loop, before :meth:`begin`."""
-        self.clients = [Client(self) for _ in range(clients)]
+        self.clients = [new_client(self) for _ in range(clients)]
         self.versions: dict[int, int] = {}
         """Newest version this connection has seen of each account, for reads that follow own writes."""
         self._idle: list[Client] = []
@@ -106,6 +106,13 @@ class Stream:
         else:
             self._idle = list(self.clients)
             self._dispatch()
+
+    def over(self, now_s: float) -> None:
+        """The measured window ends: how long those went without success that have something to do."""
+        idle = set(self._idle)
+        for client in self.clients:
+            if client not in idle:
+                client.progress(now_s)
 
     def stop(self) -> None:
         """The run is over: clients that wait for their next operation are idle for good."""
@@ -136,7 +143,11 @@ class Stream:
                     self._timer = asyncio.get_running_loop().call_later(wait_s, self._woken)
                 return
             self.pace.take()
-            self._idle.pop().next(self._started_s + due.at_s, due.legs)
+            client = self._idle.pop()
+            meant_s = self._started_s + due.at_s
+            # It had nothing to do until then, which is no time without success.
+            client.progress_s = max(client.progress_s, meant_s)
+            client.next(meant_s, due.legs)
 
     def _woken(self) -> None:
         self._timer = None
@@ -146,16 +157,24 @@ class Stream:
 class Client:
     """One operation in flight, and how long this client went without one that succeeded.
 
+    Args:
+        stream: whose connection it uses.
+        generator: draws transfers and reads; None where a subclass knows better.
+
     Attributes:
         progress_s: when its last operation succeeded, or measuring began.
-        stalled_s: the longest time without success in the measured window.
+        stalled_s: the longest time without success in the measured window, while it had something to do.
     """
 
-    __slots__ = ("_age_us", "_attempts", "_legs", "_meant_s", "_on_read", "_on_transfer", "_stream",
-                 "progress_s", "stalled_s")  # fmt: skip
+    __slots__ = ("_age_us", "_attempts", "_generator", "_legs", "_meant_s", "_on_read", "_on_transfer",
+                 "_stream", "progress_s", "stalled_s")  # fmt: skip
 
-    def __init__(self, stream: Stream) -> None:
+    retried = RETRIED
+    """Aborts after which another attempt is made."""
+
+    def __init__(self, stream: Stream, generator: Draws | None) -> None:
         self._stream = stream
+        self._generator = generator
         self._on_transfer = self._transfer_done
         self._on_read = self._read_done
         self._legs: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -170,7 +189,8 @@ class Client:
         stream = self._stream
         self._meant_s = meant_s
         if legs is None:
-            generator = stream.generator
+            generator = self._generator
+            assert generator is not None
             if generator.is_read():
                 account = generator.account()
                 version = stream.versions.get(account, 0) if stream.level == Level.RYW else 0
@@ -186,7 +206,7 @@ class Client:
     def _transfer_done(self, result: TxResult) -> None:
         stream = self._stream
         run = stream.run
-        lost = result.outcome == ABORTED and result.reason in RETRIED
+        lost = result.outcome == ABORTED and result.reason in self.retried
         if lost and self._attempts <= stream.retries and not run.stopping:
             if run.measuring:
                 run.tally.retry(result)
@@ -194,13 +214,16 @@ class Client:
             return
         now_s = time.monotonic()
         if run.measuring:
-            run.tally.transfer(result, (now_s - self._meant_s) * 1e3)
+            self._count_transfer(result, (now_s - self._meant_s) * 1e3)
             if result.outcome == COMMITTED:
                 self.progress(now_s)
             run.count()
         if stream.level == Level.RYW and result.stored is not None:
             stream.versions.update(zip(result.legs[::2], result.stored.legs[::2], strict=False))
         stream.free(self, now_s)
+
+    def _count_transfer(self, result: TxResult, latency_ms: float) -> None:
+        self._stream.run.tally.transfer(result, latency_ms)
 
     def _try_later(self, result: TxResult) -> None:
         stream = self._stream
@@ -216,7 +239,11 @@ class Client:
             stream.run.one_idle()
             return
         self._attempts += 1
-        stream.client.submit_nowait(self._legs, self._on_transfer, age_us=self._age_us)
+        self._submit()
+
+    def _submit(self) -> None:
+        """Another attempt at the same transfer."""
+        self._stream.client.submit_nowait(self._legs, self._on_transfer, age_us=self._age_us)
 
     def _read_done(self, values: ReadValues) -> None:
         run = self._stream.run

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+import msgspec
 from hdrh.histogram import HdrHistogram
 
 from consensus.client.results import ABORTED, COMMITTED, UNKNOWN, ReadValues, TxResult
@@ -23,6 +24,29 @@ CURVE: Final = (
 """Percentiles of the curve of a distribution."""
 
 
+class KindCounts(msgspec.Struct, frozen=True):
+    """What :class:`Kind` counted, to send: ``latency`` is operations per microsecond of latency."""
+
+    succeeded: int
+    latency: dict[int, int]
+    failed: int = 0
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What :class:`Tally` counted, to send and to add up."""
+
+    started_s: float
+    unknown: int
+    reads_refused: int
+    aborted: dict[str, int]
+    refused: dict[str, int]
+    retried: dict[str, int]
+    kinds: dict[str, KindCounts]
+    operations: dict[str, KindCounts]
+    outcomes: dict[str, dict[int, int]]
+    bins: dict[int, int]
+
+
 class Latencies:
     """Latencies of one kind of operation.
 
@@ -37,13 +61,28 @@ class Latencies:
         us = int(latency_ms * 1e3)
         self._counts[us] = self._counts.get(us, 0) + 1
 
-    def merge(self, other: Latencies) -> None:
-        for us, count in other._counts.items():
+    def merge(self, counts: dict[int, int]) -> None:
+        """Add operations per microsecond."""
+        for us, count in counts.items():
             self._counts[us] = self._counts.get(us, 0) + count
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Operations per microsecond of latency."""
+        return self._counts
 
     @property
     def count(self) -> int:
         return sum(self._counts.values())
+
+    def quantile(self, share: float) -> float | None:
+        """Milliseconds that this share of them does not exceed; cheaper than a histogram. None: of none."""
+        wanted = math.ceil(share * self.count)
+        for us in sorted(us for us, count in self._counts.items() if count):
+            wanted -= self._counts[us]
+            if wanted <= 0:
+                return us / 1e3
+        return None
 
     def histogram(self) -> HdrHistogram:
         """Microseconds, three significant digits."""
@@ -75,6 +114,31 @@ class Kind:
     def report(self, rate: float) -> dict[str, Any]:
         return {"throughput_tps": round(self.succeeded * rate, 1), "latency_ms": self.latency.report()}
 
+    def counts(self) -> KindCounts:
+        return KindCounts(self.succeeded, self.latency.counts)
+
+    def add(self, counts: KindCounts) -> None:
+        self.succeeded += counts.succeeded
+        self.latency.merge(counts.latency)
+
+
+class OperationKind(Kind):
+    """Operations of one kind of a mix. Aborts count in latencies, not in rates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = 0
+
+    def report(self, rate: float) -> dict[str, Any]:
+        return {**super().report(rate), "succeeded": self.succeeded, "failed": self.failed}
+
+    def counts(self) -> KindCounts:
+        return KindCounts(self.succeeded, self.latency.counts, self.failed)
+
+    def add(self, counts: KindCounts) -> None:
+        super().add(counts)
+        self.failed += counts.failed
+
 
 class Tally:
     """Results of operations that ended in the measured window.
@@ -92,6 +156,8 @@ class Tally:
         self.cross = Kind()
         self.reads = Kind()
         self.reads_refused = 0
+        self.operations: dict[str, OperationKind] = {}
+        """By kind, of mixes that have kinds of their own."""
         self.outcomes = {COMMITTED: Latencies(), ABORTED: Latencies()}
         self.bins: Counter[int] = Counter()
         self.started_s = 0.0
@@ -142,15 +208,69 @@ class Tally:
         self.reads.latency.add(latency_ms)
         self._success()
 
+    def operation(self, kind: str, succeeded: bool, latency_ms: float) -> None:
+        """An operation of a mix ended; it was counted as a read or transfer, too."""
+        found = self._operation(kind)
+        if succeeded:
+            found.succeeded += 1
+        else:
+            found.failed += 1
+        found.latency.add(latency_ms)
+
+    def _operation(self, kind: str) -> OperationKind:
+        found = self.operations.get(kind)
+        if found is None:
+            found = self.operations[kind] = OperationKind()
+        return found
+
+    def counts(self) -> Counts:
+        """Everything, to send to another process."""
+        return Counts(
+            started_s=self.started_s,
+            unknown=self.unknown,
+            reads_refused=self.reads_refused,
+            aborted=dict(self.aborted),
+            refused=dict(self.refused),
+            retried=dict(self.retried),
+            kinds={name: kind.counts() for name, kind in self._kinds().items()},
+            operations={name: kind.counts() for name, kind in self.operations.items()},
+            outcomes={name: latencies.counts for name, latencies in self.outcomes.items()},
+            bins=dict(self.bins),
+        )
+
+    def add(self, counts: Counts) -> None:
+        """Add what another process counted in the same window; it began when the first of them began."""
+        began_s = [at_s for at_s in (self.started_s, counts.started_s) if at_s]
+        self.started_s = min(began_s, default=0.0)
+        self.unknown += counts.unknown
+        self.reads_refused += counts.reads_refused
+        self.aborted.update(counts.aborted)
+        self.refused.update(counts.refused)
+        self.retried.update(counts.retried)
+        self.bins.update(counts.bins)
+        for name, kind in self._kinds().items():
+            kind.add(counts.kinds[name])
+        for name, operations in counts.operations.items():
+            self._operation(name).add(operations)
+        for name, latencies in self.outcomes.items():
+            latencies.merge(counts.outcomes[name])
+
+    def _kinds(self) -> dict[str, Kind]:
+        return {"intra": self.intra, "cross": self.cross, "read": self.reads}
+
     def _success(self) -> None:
         self.bins[int((time.monotonic() - self.started_s) / BIN_S)] += 1
 
     def latency(self) -> dict[str, float | None]:
         """Of everything that ended so far, in ms (see :meth:`Latencies.report`)."""
+        return self.every().report()
+
+    def every(self) -> Latencies:
+        """Latencies of all kinds together."""
         every = Latencies()
-        for kind in (self.intra, self.cross, self.reads):
-            every.merge(kind.latency)
-        return every.report()
+        for kind in self._kinds().values():
+            every.merge(kind.latency.counts)
+        return every
 
     def report(self, duration_s: float) -> dict[str, Any]:
         """The figures of a run measured for ``duration_s``. Aborts count in latencies, not in rates."""
@@ -169,20 +289,15 @@ class Tally:
             "duration_s": round(duration_s, 3),
             "latency_ms": self.latency(),
             "distribution": self.distribution(),
-            "by_kind": {
-                "intra": self.intra.report(rate),
-                "cross": self.cross.report(rate),
-                "read": self.reads.report(rate),
-            },
+            "by_kind": {name: kind.report(rate) for name, kind in self._kinds().items()},
+            "by_operation": {name: self.operations[name].report(rate) for name in sorted(self.operations)},
             "by_outcome": {name: latencies.report() for name, latencies in self.outcomes.items()},
             "timeline": self.timeline(duration_s),
         }
 
     def distribution(self) -> list[list[float]]:
         """Rows of percentile and ms, close enough together to draw a curve."""
-        every = Latencies()
-        for kind in (self.intra, self.cross, self.reads):
-            every.merge(kind.latency)
+        every = self.every()
         if not every.count:
             return []
         histogram = every.histogram()

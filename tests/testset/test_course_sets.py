@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from consensus.cli.private import private_bank, topology_of
+from consensus.cluster.private import private_bank, topology_of
+from consensus.testset.agreement import differences
 from consensus.testset.parser import TestSet, parse
 from consensus.testset.runner import SetRunner
-from tests.testset.agreement import differences
 
 FILE = Path(__file__).resolve().parents[2] / "testcases" / "course-testcases.csv"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testset.oracle import Oracle
+from consensus.testset.oracle import Oracle
 
 ALL = range(1, 10)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from consensus.cli.private import private_bank, topology_of
+from consensus.cluster.private import private_bank, topology_of
+from consensus.testset.agreement import differences
+from consensus.testset.oracle import Oracle
 from consensus.testset.parser import parse
 from consensus.testset.runner import SetRunner
-from tests.testset.agreement import differences
-from tests.testset.oracle import Oracle
 
 FOLDER = Path(__file__).resolve().parents[2] / "testcases"
 SIZES = {"four-clusters-120-accounts.csv": (4, 3, 120), "one-node.csv": (1, 1, 9_000)}

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from rich.console import Console
 
-from consensus.cli import against_floor
-from consensus.cli.bench_command import add_arguments, bench_options, floor_loads, refuse_later
+from consensus.cli import against_floor, bench_engines
+from consensus.cli.bench_command import add_arguments, bench_options, floor_loads
 from consensus.cli.bench_tables import show_ratios
 from consensus.cli.command import UsageError
+from consensus.cli.served import ServedBank, served_bank
+from consensus.cluster.launcher import StartError
+from consensus.cluster.private import topology_of
+from consensus.topology import Topology
+from consensus.topology_file import generate
+from consensus.types import NodeId
+from consensus.workload.engines import postgres
+from consensus.workload.engines.missing import MissingError
+from consensus.workload.options import BenchOptions
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -65,15 +80,31 @@ def test_floor_across_groups_and_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        ("--engine", "etcd"),
-        ("--preset", "smallbank"),
+        (
+            ("--engine", "etcd", "--preset", "smallbank"),
+            "--mix smallbank: its conditions on versions go with",
+        ),
+        (("--engine", "postgres", "--bank", "var"), "--bank: goes with --engine paxos only"),
+        (("--engine", "postgres", "--site", "http://x"), "--site: goes with --engine paxos only"),
+        (("--engine", "postgres", "--generators", "2"), "--generators: more than one goes with"),
     ],
 )
-def test_what_is_not_supported_yet_is_said(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match=f"{arguments[0]}.*not supported yet|not supported yet.*"):
-        refuse_later(parsed(*arguments))
+def test_what_another_engine_cannot_do_is_said(arguments: tuple[str, ...], words: str) -> None:
+    options = parsed(*arguments)
+    with pytest.raises(UsageError, match=words):
+        bench_engines.check(options, bench_options(options))
+
+
+async def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise MissingError("PostgreSQL is not installed here; on Debian: apt-get install postgresql")
+
+    monkeypatch.setattr(postgres, "binaries", missing)
+    with pytest.raises(UsageError, match=r"--engine postgres: .*apt-get install postgresql"):
+        async with bench_engines.running("postgres", generate(3, 3), BenchOptions()):
+            pass
 
 
 def test_presets_are_overridden_by_what_is_given() -> None:
@@ -152,7 +183,7 @@ async def test_against_floor_takes_turns() -> None:
         against_floor.Load("across", 4, cross_pct=100.0, clusters=2, nodes=1),
     )
     table = await against_floor.against_floor(
-        accounts=9_000, balance=1_000, duration_s=0.3, told=lambda _: None, loads=loads, rounds=1
+        accounts=9_000, balance=1_000, duration_s=0.3, told=lambda _: None, loads=loads, rounds=1, site=False
     )
     row, across = table["rows"]
     assert row["share"] == pytest.approx(row["bank_tps"] / row["floor_tps"], abs=0.001)
@@ -165,3 +196,33 @@ async def test_against_floor_takes_turns() -> None:
     text = console.file.getvalue()
     assert "missed" in text
     assert "targets missed: 1" in text
+    assert "without a site" in text
+
+
+@pytest.mark.process
+async def test_the_bank_beside_the_floor_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[dict[str, Any]] = []
+
+    @asynccontextmanager
+    async def asked(topology: Topology) -> AsyncIterator[ServedBank]:
+        async with served_bank(topology) as served:
+            address = urlsplit(served.url)
+            url = f"{address.scheme}://{address.netloc}/api/health/ready/"
+            ready.append(json.loads(await asyncio.to_thread(lambda: urlopen(url).read())))
+            yield served
+
+    monkeypatch.setattr(against_floor, "served_bank", asked)
+    load = against_floor.Load("small", 4, clusters=1, nodes=1)
+    table = await against_floor.against_floor(
+        accounts=90, balance=1_000, duration_s=0.3, told=lambda _: None, loads=(load,), rounds=1
+    )
+    assert table["conserved"]
+    assert [answer["status"] for answer in ready] == ["ready"]
+
+
+async def test_what_a_served_bank_said_when_it_did_not_start() -> None:
+    topology = topology_of(1, 1, 90, 10)
+    taken = socket.create_server(("127.0.0.1", topology.nodes[NodeId(1)].port))
+    with taken, pytest.raises(StartError, match=f"port {topology.nodes[NodeId(1)].port}"):
+        async with served_bank(topology):
+            raise AssertionError("it runs")

@@ -208,6 +208,17 @@ async def test_replay_sends_what_the_file_says(bank: FakeBank, told: Auditable, 
     assert sent == [(1, -5, 2, 5), (3, -7, 170, 7), (150, -6, 160, 6)]
 
 
+async def test_a_client_with_nothing_to_do_is_not_without_success(
+    bank: FakeBank, told: Auditable, tmp_path: Path
+) -> None:
+    file = tmp_path / "transfers.csv"
+    file.write_text("time,from,to,amount\n0,1,2,5\n0.3,1,2,5\n")
+    result = await run_bench(bank.topology, SECRET, BenchOptions(clients=4, replay=str(file)))
+    assert result["committed"] == 2
+    # Both are counted from when a transfer was due until it was answered.
+    assert result["longest_without_success_ms"] == pytest.approx(result["latency_ms"]["max"], abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

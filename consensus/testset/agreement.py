@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from consensus.testset.oracle import Oracle
 from consensus.testset.parser import Command, TestSet
 from consensus.testset.report import CommandResult, SetReport
-from tests.testset.oracle import Oracle
 
 FITS = {
     "committed": ("committed",),

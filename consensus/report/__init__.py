@@ -1,0 +1,1 @@
+"""The course's report form: fifteen cases, run, judged, and filled in."""

@@ -1,0 +1,116 @@
+"""What a load generator sees of a sharded PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+import asyncpg
+
+from consensus.types import ClusterId
+from consensus.workload.engines.client import EngineClient
+from consensus.workload.engines.postgres import DATABASE, USER, PostgresBank
+
+PAY: Final = "SELECT pay($1::integer[], $2::bigint[])"
+READ: Final = "SELECT version, balance FROM accounts WHERE id = $1"
+LOCKED: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+
+class _AbortError(Exception):
+    """The function said no."""
+
+
+class PostgresClient(EngineClient):
+    """``clients``: operations in flight at most, each on connections of its own."""
+
+    failures = (asyncpg.PostgresError, OSError, asyncpg.InterfaceError)
+    _names = itertools.count()
+
+    def __init__(self, bank: PostgresBank, clients: int) -> None:
+        super().__init__(bank.topology)
+        self._bank = bank
+        self._clients = max(1, clients)
+        self._pools: dict[ClusterId, Any] = {}
+
+    async def start(self, clusters: Iterable[ClusterId] | None = None) -> None:
+        """Open every connection; PostgreSQL has a process for each."""
+        for cluster, shard in self._bank.shards.items():
+            self._pools[cluster] = await asyncpg.create_pool(
+                host=str(self._bank.socket),
+                port=shard.primary.port,
+                user=USER,
+                database=DATABASE,
+                min_size=self._clients,
+                max_size=self._clients,
+            )
+
+    async def disconnect(self) -> None:
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    async def transfer(self, legs: tuple[int, ...]) -> str | None:
+        parts = self._parts(legs)
+        try:
+            if len(parts) > 1:
+                await self._across(parts)
+                return None
+            ((cluster, part),) = parts.items()
+            async with self._pools[cluster].acquire() as connection:
+                return await connection.fetchval(PAY, *part) or None
+        except _AbortError as error:
+            return str(error)
+        except LOCKED:
+            return "lock_timeout"
+
+    async def look(self, accounts: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+        """From the primary."""
+        (cluster,) = self._directory.clusters_of_accounts(accounts)
+        values: dict[int, tuple[int, int]] = {}
+        async with self._pools[cluster].acquire() as connection:
+            for account in accounts:
+                row = await connection.fetchrow(READ, account)
+                values[account] = (row[0], row[1])
+        return values
+
+    def _parts(self, legs: tuple[int, ...]) -> dict[ClusterId, tuple[list[int], list[int]]]:
+        parts: dict[ClusterId, tuple[list[int], list[int]]] = {}
+        for account, delta in zip(legs[::2], legs[1::2], strict=True):
+            (cluster,) = self._directory.clusters_of_accounts((account,))
+            ids, deltas = parts.setdefault(cluster, ([], []))
+            ids.append(account)
+            deltas.append(delta)
+        return parts
+
+    async def _across(self, parts: dict[ClusterId, tuple[list[int], list[int]]]) -> None:
+        """Two-phase commit by the client: prepare on every primary at once, then commit on every one."""
+        name = f"p{os.getpid()}-{next(self._names)}"
+        connections = {cluster: await self._pools[cluster].acquire() for cluster in sorted(parts)}
+        try:
+            prepared = await asyncio.gather(
+                *(self._prepare(connections[cluster], name, part) for cluster, part in parts.items()),
+                return_exceptions=True,
+            )
+            failed = [error for error in prepared if isinstance(error, BaseException)]
+            verb = "ROLLBACK" if failed else "COMMIT"
+            held = [
+                c for c, answer in zip(parts, prepared, strict=True) if not isinstance(answer, BaseException)
+            ]
+            await asyncio.gather(*(connections[c].execute(f"{verb} PREPARED '{name}'") for c in held))
+            if failed:
+                raise failed[0]
+        finally:
+            for cluster, connection in connections.items():
+                await self._pools[cluster].release(connection)
+
+    async def _prepare(self, connection: Any, name: str, part: tuple[list[int], list[int]]) -> None:
+        await connection.execute("BEGIN")
+        try:
+            reason = await connection.fetchval(PAY, *part)
+            if reason:
+                raise _AbortError(reason)
+            await connection.execute(f"PREPARE TRANSACTION '{name}'")
+        except BaseException:
+            await connection.execute("ROLLBACK")
+            raise
