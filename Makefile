@@ -14,10 +14,10 @@ DEV := .venv/.installed-dev
 NODE := node_modules/.installed
 STATIC_SCRIPTS := $(wildcard package.json package-lock.json)
 
-.PHONY: help setup run start stop status lint check test sim soak bench bench-partition bench-redistribution docs screenshots requirements clean
+.PHONY: help setup run start stop status lint check test sim soak exhaustive fuzz bench bench-rest bench-live bench-peers bench-ui bench-partition bench-redistribution docs screenshots requirements clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' Makefile
 
 # --- set up -----------------------------------------------------------------
 
@@ -72,14 +72,33 @@ sim: $(DEV) ## The simulation under 100 seeds, of one cluster and of several
 soak: $(DEV) ## The simulation under many seeds and long runs: ARGS="--seeds 1..5000 --steps 50000"
 	@exec $(PY) manage.py simulate $(or $(ARGS),--seeds 1..2000 --steps 20000)
 
+exhaustive: $(DEV) ## Every interleaving of small worlds on the real replica, millions of states: ARGS="quick"
+	@exec $(PY) manage.py simulate --exhaustive $(or $(ARGS),all)
+
+fuzz: $(DEV) ## REST against its OpenAPI document, on a bank of its own: ARGS="--examples 500 --seed 2"
+	@exec $(PY) scripts/fuzz.py $(ARGS)
+
 bench: $(RUN) ## Every load beside the floor, in turn, with its target: ARGS="--quick"
 	@exec $(PY) manage.py bench --against-floor $(ARGS)
+
+bench-rest: $(RUN) ## REST beside its targets: single transfers at a rate, batches: ARGS="--duration 4"
+	@exec $(PY) -m consensus.cli.rest_bench $(ARGS)
+
+bench-live: $(RUN) ## What somebody who watches costs: throughput with and without /ws/live/ read: ARGS="--rounds 9"
+	@exec $(PY) -m consensus.cli.live_bench $(ARGS)
+
+bench-peers: $(RUN) ## The bank beside PostgreSQL and etcd under the same load: ARGS="--rounds 3"
+	@exec $(PY) -m consensus.cli.peers_bench $(ARGS)
 
 bench-partition: $(RUN) ## The partitioner's and planner's figures: MTKAHYPAR_PYTHON=python ARGS="--only plans"
 	@exec $(PY) -m consensus.cli.partition_bench $(ARGS)
 
 bench-redistribution: $(RUN) ## A redistribution under load: throughput before, during, after; unavailability; outcomes
 	@exec $(PY) -m consensus.cli.redistribution_bench $(ARGS)
+
+bench-ui: $(DEV) ## What the live pages cost a browser at 20,000 events a second: ARGS="--heap 300"
+	@scripts/setup.sh chromium
+	@exec $(PY) scripts/bench_ui.py $(ARGS)
 
 docs: $(DEV) ## Check links, anchors and diagrams of the documentation
 	@exec $(PY) scripts/check_docs.py

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run the tests in phases: fast ones in parallel, JavaScript, then real processes and the browser one at a time,
-# since each of those wants the machine for itself. test.sh fast | all; fast leaves the 100 seeds of the
+# since each of those wants the machine for itself. test.sh fast | all; fast leaves the long searches of the
 # simulation out, too. Ends with one line of sums.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,7 +25,7 @@ py() { # NAME MARKERS EXTRA...
 
 parallel=(-n 2 --dist worksteal)
 if [ "${1:-all}" = fast ]; then
-  py fast "not process and not browser" "${parallel[@]}" --ignore=tests/sim/test_seeds.py
+  py fast "not process and not browser and not long" "${parallel[@]}"
 else
   py fast "not process and not browser" "${parallel[@]}"
   [ -f package.json ] && phase javascript npm test --silent

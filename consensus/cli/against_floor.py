@@ -6,7 +6,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from consensus.cli.private import private_bank, topology_of
+from consensus.cli.served import served_bank
+from consensus.cluster.private import private_bank, topology_of
 from consensus.workload.floor import FloorOptions, FloorResult, run_floor
 from consensus.workload.options import BenchOptions
 from consensus.workload.runner import run_bench
@@ -67,12 +68,16 @@ async def against_floor(
     told: Callable[[str], None],
     loads: tuple[Load, ...] = LOADS,
     rounds: int = ROUNDS,
+    site: bool = True,
 ) -> dict[str, Any]:
     """Measure floor, bank, floor, bank, … at each load. The bank is started anew each time.
 
+    Args:
+        site: have a site beside the bank, which watches and records all the time, as everybody's bank has.
+
     Returns:
         ``rows`` (medians over the rounds, ratios, targets), ``runs`` (every single figure), ``conserved``,
-        ``replicas_agree``, ``rounds``, ``duration_s``.
+        ``replicas_agree``, ``rounds``, ``duration_s``, ``site``.
     """
     rows: list[dict[str, Any]] = []
     runs: list[dict[str, Any]] = []
@@ -82,7 +87,7 @@ async def against_floor(
         for turn in range(1, rounds + 1):
             told(f"{load.name}, {load.clients} clients, round {turn} of {rounds}")
             floors.append(await _floor(load, duration_s))
-            banks.append(await _bank(load, accounts, balance, duration_s, turn))
+            banks.append(await _bank(load, accounts, balance, duration_s, turn, site))
             runs.append(_run(load, floors[-1], banks[-1]))
             told(f"  floor {floors[-1].tps:,} per second, bank {banks[-1]['throughput_tps']:,.0f}")
         rows.append(_row(load, floors, banks))
@@ -91,6 +96,7 @@ async def against_floor(
         "runs": runs,
         "rounds": rounds,
         "duration_s": duration_s,
+        "site": site,
         "conserved": all(run["conserved"] for run in runs),
         "replicas_agree": all(run["replicas_agree"] for run in runs),
     }
@@ -111,7 +117,9 @@ async def _floor(load: Load, duration_s: float) -> FloorResult:
     )
 
 
-async def _bank(load: Load, accounts: int, balance: int, duration_s: float, seed: int) -> dict[str, Any]:
+async def _bank(
+    load: Load, accounts: int, balance: int, duration_s: float, seed: int, site: bool
+) -> dict[str, Any]:
     topology = topology_of(load.clusters, load.nodes, accounts, balance)
     options = BenchOptions(
         clients=load.clients,
@@ -122,6 +130,9 @@ async def _bank(load: Load, accounts: int, balance: int, duration_s: float, seed
         read_pct=load.read_pct,
         seed=seed,
     )
+    if site:
+        async with served_bank(topology) as served:
+            return await run_bench(topology, served.secret, options)
     async with private_bank(topology, told=lambda _: None) as bank:
         return await run_bench(topology, bank.secret, options)
 

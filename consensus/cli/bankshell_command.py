@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from consensus.cli.command import UsageError, add_sizes, run, table_console
-from consensus.cli.private import private_bank, topology_of
 from consensus.cli.shell.commands import Shell
 from consensus.cli.shell.local import local_teller
 from consensus.cli.shell.prompt import converse
 from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
 from consensus.cli.shell.teller import TellerError
+from consensus.cluster.private import private_bank, topology_of
 
 BALANCE: Final = 10
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
+import datetime
 import os
 from typing import Any, Final
 
 import msgspec
 
 from consensus.cli import against_floor as floor
+from consensus.cli import bench_engines
+from consensus.cli.bench_progress import Documents, told
 from consensus.cli.bench_tables import show_ratios, show_result
 from consensus.cli.command import EXIT_FAILED, UsageError, add_sizes, print_json, run, table_console
-from consensus.cli.private import private_bank, to_stderr, topology_of
 from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
 from consensus.cli.shell.teller import TellerError
 from consensus.cluster.folder import DataFolder
-from consensus.messages.client import Level
+from consensus.cluster.private import private_bank, to_stderr, topology_of
 from consensus.topology import Topology
+from consensus.workload import machine
 from consensus.workload.csvfile import write_csv
 from consensus.workload.distribution import DISTRIBUTIONS, SKEWNESS, UNIFORM, ZIPF
-from consensus.workload.options import PRESETS, RETRIES, BenchOptions
+from consensus.workload.engines import ENGINES, PAXOS
+from consensus.workload.htmlfile import write_html
+from consensus.workload.options import LEVELS, MIXES, PRESETS, RETRIES, TRANSFERS, BenchOptions
 from consensus.workload.pace import ARRIVALS, POISSON
-from consensus.workload.runner import Progress, run_bench
-from consensus.workload.tally import Tally
+from consensus.workload.runner import Engine, Progress, run_bench
 
 BALANCE: Final = 100_000
 CLIENTS: Final = 50
@@ -33,31 +36,31 @@ SWEEP_SHARES: Final = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9)
 SWEEP_CLIENTS: Final = 4
 """Operations that may be in flight in a sweep, per client of the closed loop."""
 AT_SITE: Final = (
-    "preset", "transactions", "duration", "clients", "rate", "cross_shard", "read_only", "distribution",
-    "skewness", "consistency", "amount", "warmup", "seed", "sweep",
+    "preset", "transactions", "duration", "clients", "generators", "rate", "cross_shard", "read_only", "mix",
+    "distribution", "skewness", "consistency", "amount", "warmup", "seed", "sweep",
 )  # fmt: skip
 """Options that a site takes as they are; the sizes are those of its bank."""
 MAX_AGE_MS: Final = 100
 SIZES: Final = ("clusters", "nodes", "accounts", "balance")
-LEVELS: Final = tuple(level.name.lower() for level in Level)
-LATER_PRESETS: Final = ("smallbank",)
-_LATER: Final[dict[str, tuple[Any, str]]] = {
-    "engine": ("paxos", "another engine than paxos"),
-}
-"""Options that later parts bring: the value that means "not asked for", and what is missing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=[*PRESETS, *LATER_PRESETS], help="a named set of parameters")
+    parser.add_argument("--preset", choices=PRESETS, help="a named set of parameters")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--transactions", type=int, help="operations to measure")
     size.add_argument("--duration", type=float, help=f"seconds to measure ({DURATION_S:g})")
     add_sizes(parser, balance=BALANCE)
     parser.add_argument("--clients", type=int, help=f"operations in flight ({CLIENTS})")
-    parser.add_argument("--connections", type=int, default=0, help="sockets they share (one per leader)")
+    parser.add_argument(
+        "--connections", type=int, default=0, help="sockets they share (one per leader and generator)"
+    )
+    parser.add_argument("--generators", type=int, default=1, help="load generator processes (1)")
     parser.add_argument("--read-only", type=float, metavar="PCT", help="percent of reads (0)")
     parser.add_argument(
         "--cross-shard", type=float, metavar="PCT", help="percent of transfers to another cluster (0)"
+    )
+    parser.add_argument(
+        "--mix", choices=MIXES, help="of operations (transfers, and reads as --read-only says)"
     )
     parser.add_argument("--distribution", choices=DISTRIBUTIONS, help="which accounts (uniform)")
     parser.add_argument("--skewness", type=float, metavar="S", help="exponent of zipf (1.0)")
@@ -87,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--csv", metavar="FILE", default="", help="write the figures and the timeline as CSV")
     parser.add_argument(
+        "--html", metavar="FILE", default="", help="write a report with charts that needs nothing else"
+    )
+    parser.add_argument(
         "--bank",
         metavar="DIR",
         default="",
@@ -102,8 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, help="with --against-floor: turns of each load (3)")
     parser.add_argument("--quick", action="store_true", help="with --against-floor: one short round")
-    later = parser.add_argument_group("not supported yet")
-    later.add_argument("--engine", default="paxos")
+    parser.add_argument(
+        "--no-site", action="store_true", help="with --against-floor: no site beside the bank, no recording"
+    )
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=PAXOS, help="put the same load on another system, started for it"
+    )
 
 
 def main(options: dict[str, Any]) -> int:
@@ -112,53 +122,61 @@ def main(options: dict[str, Any]) -> int:
 
 
 async def _main(options: dict[str, Any]) -> int:
-    refuse_later(options)
     if options["rounds"] is not None and not 1 <= options["rounds"] <= 100:
         raise UsageError(f"--rounds: must be 1 to 100, not {options['rounds']}")
     if options["against_floor"]:
         return await _against_floor(options)
     bench = bench_options(options)
+    if options["engine"] != PAXOS:
+        bench_engines.check(options, bench)
     if options["site"]:
         return await _at_site(options)
-    told = _told_as_json if options["progress"] else _told
+    began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    telling: Progress = Documents() if options["progress"] else told
     if options["bank"]:
         topology, secret = running_bank(options["bank"])
-        result = await measured(topology, secret, bench, told, options["sweep"])
+        result = await measured(topology, secret, bench, telling, options["sweep"])
+    elif options["engine"] != PAXOS:
+        topology = topology_of(**{name: options[name] for name in SIZES})
+        to_stderr(f"starting {options['engine']}")
+        async with bench_engines.running(options["engine"], topology, bench) as engine:
+            to_stderr(f"measuring {bench.clients} clients")
+            result = await measured(topology, "", bench, telling, options["sweep"], engine)
+            result["engine"] = engine.about
     else:
         topology = topology_of(**{name: options[name] for name in SIZES})
         async with private_bank(topology) as bank:
             to_stderr(f"measuring {bench.clients} clients")
-            result = await measured(topology, bank.secret, bench, told, options["sweep"])
+            result = await measured(topology, bank.secret, bench, telling, options["sweep"])
     sizes = {
         "clusters": len(topology.clusters),
         "nodes": len(topology.clusters[0].members),
         "accounts": topology.accounts,
         "balance": topology.initial_balance,
     }
-    parameters = {**sizes, **msgspec.to_builtins(bench), "engine": "paxos", "preset": options["preset"]}
-    parameters["connections"] = bench.connections or min(sizes["clusters"], bench.clients)
+    parameters = {
+        **sizes,
+        **msgspec.to_builtins(bench),
+        "engine": options["engine"],
+        "preset": options["preset"],
+    }
+    parameters["connections"] = bench.sockets(sizes["clusters"])
     result["parameters"] = parameters
+    result["about"] = {"began": began, "commit": machine.commit(), "machine": machine.facts()}
+    return delivered(options, result)
+
+
+def delivered(options: dict[str, Any], result: dict[str, Any]) -> int:
+    """Print the result and write the files asked for; the exit status."""
     if options["csv"]:
         write_csv(options["csv"], result)
+    if options["html"]:
+        write_html(options["html"], result, f"Benchmark: {options['preset'] or 'as asked'}")
     if options["json"]:
         print_json(result)
     else:
         show_result(table_console(), result)
     return 0 if result["conserved"] and result["replicas_agree"] else EXIT_FAILED
-
-
-def refuse_later(options: dict[str, Any]) -> None:
-    """Say plainly what this version cannot do, before anything starts.
-
-    Raises:
-        UsageError: an option, or the preset, needs a later part.
-    """
-    for name, (neutral, what) in _LATER.items():
-        if options.get(name, neutral) != neutral:
-            raise UsageError(f"--{name.replace('_', '-')}: {what} is not supported yet")
-    if options.get("preset") in LATER_PRESETS:
-        known = ", ".join(PRESETS)
-        raise UsageError(f"--preset {options['preset']}: is not supported yet; there are {known}")
 
 
 def bench_options(options: dict[str, Any]) -> BenchOptions:
@@ -187,6 +205,7 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
     bench = BenchOptions(
         clients=chosen("clients", "clients", CLIENTS),
         connections=options["connections"],
+        generators=options["generators"],
         transactions=transactions or 0,
         duration_s=options["duration"] if options["duration"] is not None else DURATION_S,
         warmup_s=options["warmup"],
@@ -198,8 +217,9 @@ def bench_options(options: dict[str, Any]) -> BenchOptions:
         bound_ms=options["max_age_ms"],
         cross_pct=chosen("cross_shard", "cross_pct", 0.0),
         distribution=distribution,
+        mix=chosen("mix", "mix", TRANSFERS),
         population=preset.get("population", "anybody"),
-        skewness=options["skewness"] if options["skewness"] is not None else SKEWNESS,
+        skewness=chosen("skewness", "skewness", SKEWNESS),
         amount_max=options["amount"],
         retries=options["retries"],
         seed=options["seed"],
@@ -222,13 +242,7 @@ async def _at_site(options: dict[str, Any]) -> int:
     if result is None:
         to_stderr(f"bench: benchmark {body['id']} {body['status']}: {body['error'] or 'no result'}")
         return EXIT_FAILED
-    if options["csv"]:
-        write_csv(options["csv"], result)
-    if options["json"]:
-        print_json(result)
-    else:
-        show_result(table_console(), result)
-    return 0 if result["conserved"] and result["replicas_agree"] else EXIT_FAILED
+    return delivered(options, result)
 
 
 def _told_of_site(body: dict[str, Any]) -> None:
@@ -238,7 +252,12 @@ def _told_of_site(body: dict[str, Any]) -> None:
 
 
 async def measured(
-    topology: Topology, secret: str, bench: BenchOptions, told: Progress, sweep: bool
+    topology: Topology,
+    secret: str,
+    bench: BenchOptions,
+    telling: Progress,
+    sweep: bool,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """The result of one run; with ``sweep`` also ``sweep``, rows of an open loop at rising rates.
 
@@ -247,7 +266,7 @@ async def measured(
     """
     if sweep and (bench.rate or bench.replay):
         raise UsageError("--sweep: begins with a closed loop; leave --rate, --replay and paced presets out")
-    result = await run_bench(topology, secret, bench, told)
+    result = await run_bench(topology, secret, bench, telling, engine)
     if not sweep:
         return result
     rows = []
@@ -256,7 +275,7 @@ async def measured(
         paced = msgspec.structs.replace(
             bench, rate=rate, transactions=0, clients=bench.clients * SWEEP_CLIENTS
         )
-        step = await run_bench(topology, secret, paced, told)
+        step = await run_bench(topology, secret, paced, telling, engine)
         latency = step["latency_ms"]
         rows.append(
             {
@@ -284,27 +303,6 @@ def running_bank(folder: str) -> tuple[Topology, str]:
     return topology, data.secret()
 
 
-def _told(seconds: float, tally: Tally, of: int) -> None:
-    share = f" of {of:,}" if of else ""
-    rate = tally.ended / max(seconds, 1e-9)
-    to_stderr(f"  {seconds:5.1f} s: {tally.ended:,}{share} operations, {rate:,.0f} per second")
-
-
-def _told_as_json(seconds: float, tally: Tally, of: int) -> None:
-    """For whoever started this process: ``{"progress": {…}}``, one document a line."""
-    latency = tally.latency()
-    document = {
-        "seconds": round(seconds, 2),
-        "ended": tally.ended,
-        "of": of,
-        "succeeded": tally.committed + tally.reads.succeeded,
-        "aborted": tally.aborted.total(),
-        "p50_ms": latency["p50"],
-        "p99_ms": latency["p99"],
-    }
-    to_stderr(json.dumps({"progress": document}))
-
-
 async def _against_floor(options: dict[str, Any]) -> int:
     quick = options["quick"]
     duration_s = options["duration"] or (floor.QUICK_DURATION_S if quick else floor.DURATION_S)
@@ -316,6 +314,7 @@ async def _against_floor(options: dict[str, Any]) -> int:
         told=to_stderr,
         loads=floor_loads(options),
         rounds=rounds,
+        site=not options["no_site"],
     )
     if options["json"]:
         print_json(table)
@@ -330,7 +329,7 @@ def floor_loads(options: dict[str, Any]) -> tuple[floor.Load, ...]:
     Raises:
         UsageError: an option that the floor knows nothing of.
     """
-    for name in ("preset", "distribution", "skewness", "rate", "transactions"):
+    for name in ("preset", "mix", "distribution", "skewness", "rate", "transactions"):
         if options[name] is not None:
             raise UsageError(f"--against-floor: the floor knows no --{name}")
     if options["replay"] or options["consistency"] != "linearizable":

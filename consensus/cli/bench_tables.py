@@ -18,12 +18,18 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
         "kind", "per second", "mean ms", "p50", "p95", "p99", "p99.9", "max", box=None, header_style="bold"
     )
     kinds = {"all": {"throughput_tps": result["throughput_tps"], "latency_ms": result["latency_ms"]}}
-    for name, kind in {**kinds, **result["by_kind"]}.items():
+    for name, kind in {**kinds, **result["by_kind"], **result.get("by_operation", {})}.items():
         latency = kind["latency_ms"]
         if latency["mean"] is not None:
             values = [f"{latency[key]:.2f}" for key in ("mean", "p50", "p95", "p99", "p999", "max")]
             table.add_row(name, f"{kind['throughput_tps']:,.0f}", *values)
     console.print(table)
+    if made := result.get("generators"):
+        busy = ", ".join(f"{share:.0%}" for share in made["processor_share"])
+        console.print(
+            f"{made['processes']} load generator{'s' * (made['processes'] > 1)}, processor share {busy}"
+            + (": [red]the bottleneck[/red], try more with --generators" if made["bottleneck"] else "")
+        )
     if result.get("sweep"):
         curve = Table("rate", "per second", "p50 ms", "p95", "p99", box=None, header_style="bold")
         for row in result["sweep"]:
@@ -73,7 +79,10 @@ def show_ratios(console: Console, table: dict[str, Any]) -> None:
         missed += sum(row[name] is False for name in ("share_ok", "p50_ok", "p99_ok"))
         shown.add_row(*cells)
     console.print(shown)
-    console.print(f"medians of {table['rounds']} rounds of {table['duration_s']:g} s, floor and bank in turn")
+    beside = "with its site, recording" if table["site"] else "without a site"
+    console.print(
+        f"medians of {table['rounds']} rounds of {table['duration_s']:g} s, floor and bank in turn, {beside}"
+    )
     console.print(f"targets missed: {missed}")
     console.print(f"conserved: {yes(table['conserved'])}, replicas agree: {yes(table['replicas_agree'])}")
 

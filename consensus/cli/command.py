@@ -18,6 +18,7 @@ from consensus.cluster.launcher import StartError
 from consensus.cluster.ports import PortBusyError
 from consensus.testset.csvtext import FaultError
 from consensus.topology_keys import TopologyError
+from consensus.workload.crew import GeneratorError
 from consensus.workload.generator import LoadError
 
 EXIT_FAILED: Final = 1
@@ -56,6 +57,7 @@ def run(name: str, work: Coroutine[Any, Any, int]) -> int:
         PortBusyError,
         OperatorError,
         ClientError,
+        GeneratorError,
         TimeoutError,
         OSError,
     ) as error:

@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from consensus.cli.command import EXIT_FAILED, UsageError, print_json, run, table_console
-from consensus.cli.private import to_stderr
 from consensus.cli.shell.rest import TOKEN_VARIABLE, SiteTeller
 from consensus.cli.shell.teller import TellerError
+from consensus.cluster.private import to_stderr
 
 SHOWN = 20
 """Moves that are printed for people; ``--json`` has all."""

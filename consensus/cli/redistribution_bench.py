@@ -18,15 +18,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from consensus.cli.command import print_json, run, table_console
-from consensus.cli.private import private_bank, to_stderr, topology_of
-from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet
 from consensus.cluster.launcher import LocalBank
 from consensus.cluster.mover import Mover, Part, Step
 from consensus.cluster.plans import Placement, gather, make_plan
+from consensus.cluster.private import private_bank, to_stderr, topology_of
 from consensus.sharding.traffic import Traffic
 from consensus.topology import Topology
-from consensus.types import NodeId
 from consensus.workload.options import BenchOptions
 from consensus.workload.runner import run_bench
 from consensus.workload.tally import Tally
@@ -77,26 +75,15 @@ class _Clock:
         return time.monotonic() - self._began
 
 
-async def _asker(fleet: Fleet) -> Any:
-    async def ask(node: NodeId, name: str, **arguments: Any) -> Any:
-        try:
-            return await fleet.call(node, name, timeout_s=2.0, **arguments)
-        except (TimeoutError, ConnectionError, OperatorError):
-            return None
-
-    return ask
-
-
 async def redistribution(bank: LocalBank, clock: _Clock) -> dict[str, Any]:
     """Learn from the load that runs, plan, move; returns plan, marks, parts and the share observed then."""
     topology = bank.topology
     async with Fleet(topology, bank.secret) as fleet:
-        ask = await _asker(fleet)
         traffic, placement = Traffic(topology.accounts), Placement(topology)
         await clock.started.wait()
         await asyncio.sleep(BEFORE_S)
         for node in topology.nodes:
-            await gather(traffic, node, ask)
+            await gather(traffic, node, fleet.ask_one)
         begun = time.monotonic()
         plan, _ = await make_plan(traffic.window(time.time() * 1e3, HALF_LIFE_S), placement, {})
         planned_s = time.monotonic() - begun
@@ -108,7 +95,7 @@ async def redistribution(bank: LocalBank, clock: _Clock) -> dict[str, Any]:
                 parts.append(part)
 
         steps = [Step(move[0], move[1], move[2]) for move in plan["moves"]]
-        mover = Mover(topology, secrets.token_hex(16), steps, ask, save)
+        mover = Mover(topology, secrets.token_hex(16), steps, fleet.ask_one, save)
         marks_begun = clock.now_s()
         async with asyncio.timeout(MOVES_S):
             await mover.run()
@@ -116,8 +103,8 @@ async def redistribution(bank: LocalBank, clock: _Clock) -> dict[str, Any]:
         to_stderr(f"moved {len(mover.moved)} of {len(steps)} in {marks.over_s - marks.begun_s:.1f} s")
         await asyncio.sleep(SETTLE_S + AFTER_S)
         for node in topology.nodes:
-            await gather(traffic, node, ask)
-            await placement.read(node, ask)
+            await gather(traffic, node, fleet.ask_one)
+            await placement.read(node, fleet.ask_one)
         seen = traffic.since(time.time() * 1e3, AFTER_S)
         return {
             "plan": plan,

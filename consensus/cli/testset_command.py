@@ -10,11 +10,11 @@ from typing import Any, Final
 from rich.console import Console
 
 from consensus.cli.command import UsageError, add_sizes, print_json, run, table_console
-from consensus.cli.private import private_bank, to_stderr, topology_of
 from consensus.cli.shell.commands import Shell
 from consensus.cli.shell.local import local_teller
 from consensus.cli.shell.prompt import converse
 from consensus.cli.testset_tables import show_set
+from consensus.cluster.private import private_bank, to_stderr, topology_of
 from consensus.testset.parser import TestSet, parse
 from consensus.testset.runner import DEADLINE_S, SetRunner, check
 from consensus.topology import Topology

@@ -11,13 +11,15 @@ from typing import Any, Final
 from consensus.checker.history import collect, write
 from consensus.checker.judge import judge
 from consensus.cli.command import EXIT_FAILED, UsageError, print_json, run, table_console
-from consensus.cli.private import private_bank, to_stderr, topology_of
+from consensus.cluster.private import private_bank, to_stderr, topology_of
 from consensus.nemesis.faults import KINDS
 from consensus.nemesis.run import break_bank
-from consensus.node.__main__ import NEMESIS_VARIABLE
+from consensus.storage.broken import NEMESIS_VARIABLE
 
 ACCOUNTS: Final = 60
 BALANCE: Final = 1_000
+DURATION_MAX_S: Final = 3_600
+"""The history is held in memory until it is judged."""
 UNAVAILABLE_MS_MAX: Final = 1_500.0
 """No fault that leaves a healthy majority may silence a cluster for longer."""
 
@@ -44,8 +46,8 @@ async def _main(options: dict[str, Any]) -> int:
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown or not kinds:
         raise UsageError(f"--faults: {', '.join(unknown) or 'none'}; there are {', '.join(KINDS)}")
-    if not 1 <= options["duration"] <= 86_400:
-        raise UsageError(f"--duration: must be 1 to 86400, not {options['duration']:g}")
+    if not 1 <= options["duration"] <= DURATION_MAX_S:
+        raise UsageError(f"--duration: must be 1 to {DURATION_MAX_S}, not {options['duration']:g}")
     if not 1 <= options["clients"] <= 200:
         raise UsageError(f"--clients: must be 1 to 200, not {options['clients']}")
 
@@ -55,9 +57,8 @@ async def _main(options: dict[str, Any]) -> int:
         elif fault["phase"] == "begin":
             to_stderr(f"  {fault['at_s']:6.1f} s  {fault['kind']}: {fault['what']}")
 
-    os.environ[NEMESIS_VARIABLE] = "1"
     topology = topology_of(3, 3, ACCOUNTS, BALANCE)
-    async with private_bank(topology) as bank:
+    async with private_bank(topology, environment={**os.environ, NEMESIS_VARIABLE: "1"}) as bank:
         outcome = await break_bank(
             bank, kinds, options["duration"], options["clients"], options["seed"], told
         )

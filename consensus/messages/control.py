@@ -13,7 +13,7 @@ import msgspec
 from consensus.messages.base import Message
 from consensus.types import ClusterId, NodeId
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Role(StrEnum):
@@ -25,13 +25,17 @@ class Role(StrEnum):
 
 
 class Hello(Message, tag=120):
-    """First message of whoever dialled. The secret travels in the HTTP handshake."""
+    """First message of whoever dialled. The secret travels in the HTTP handshake.
+
+    ``lease``: of a peer, whether it has leases on; None: it does not say.
+    """
 
     version: int
     role: Role
     node: NodeId
     incarnation: int
     name: str = ""
+    lease: bool | None = None
 
 
 class Welcome(Message, tag=121):

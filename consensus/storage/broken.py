@@ -9,6 +9,8 @@ from typing import Final
 
 from consensus.storage.files import Files
 
+NEMESIS_VARIABLE: Final = "PAXOS_BANK_NEMESIS"
+"""Environment variable that lets a node's process have its disk and clock tampered with."""
 STALL: Final = "stall"
 FAIL: Final = "fail"
 FULL: Final = "full"

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
-from consensus.cli.reshard import Reshard, reshard
 from consensus.cli.shell.teller import (
     Balance,
     ClusterViews,
@@ -23,6 +22,7 @@ from consensus.client.errors import ClientError, OperatorError
 from consensus.client.fleet import Fleet, leaders_in
 from consensus.client.seen import Seen
 from consensus.cluster.plans import PlanError
+from consensus.cluster.reshard import Reshard, reshard
 from consensus.messages.client import Level
 from consensus.testset.csvtext import FaultError
 from consensus.testset.parser import TestSet

@@ -12,7 +12,6 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from consensus.cli.reshard import Reshard
 from consensus.cli.shell.local import log_entry
 from consensus.cli.shell.teller import (
     Balance,
@@ -25,6 +24,7 @@ from consensus.cli.shell.teller import (
     Transfer,
 )
 from consensus.client.seen import Seen
+from consensus.cluster.reshard import Reshard
 from consensus.messages.client import Level
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
@@ -164,6 +164,14 @@ class SiteTeller:
             body["progress"]["total"],
             moves,
         )
+
+    async def order(self, path: str, body: Any = None) -> dict[str, Any]:
+        """POST to an address below ``/api/``; the document that comes back."""
+        return await self._ask("POST", path, body)
+
+    async def document(self, path: str) -> dict[str, Any]:
+        """GET an address below ``/api/``."""
+        return await self._ask("GET", path)
 
     async def fail(self, node: NodeId) -> None:
         await self._ask("POST", f"nodes/{node}/fail/")

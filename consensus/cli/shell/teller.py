@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from consensus.cli.reshard import Reshard
+from consensus.cluster.reshard import Reshard
 from consensus.messages.client import Level
 from consensus.testset.parser import TestSet
 from consensus.testset.report import SetReport
