@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -20,15 +21,19 @@ from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
 from django.db import close_old_connections, reset_queries
-from django.urls import path, re_path
+from django.urls import path, re_path, set_script_prefix
 
 from bankweb import store
-from bankweb.benchmarks.records import fail_unfinished
+from bankweb.benchmarks.records import records as benchmark_records
 from bankweb.benchmarks.service import benchmarks
+from bankweb.lab.records import records as lab_records
+from bankweb.lab.service import lab
 from bankweb.ledger import doubts, gateway, steps
+from bankweb.ledger.ambient import ambient
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
 from bankweb.orchestration.beginnings import at_first_worker
@@ -61,7 +66,29 @@ class Handler(ASGIHandler):
         request_started.disconnect(reset_queries)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
-        await self.handle(scope, receive, send)
+        if not _is_programs(scope):
+            await self.handle(scope, receive, send)
+            return
+        # What follows is Django's ``handle`` without what a program has no use for: a task that listens for a
+        # visitor who leaves (what runs is finished all the same), and a thread in which the connections of
+        # that thread are looked after (views use the store's).
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with contextlib.closing(body):
+            set_script_prefix(get_script_prefix(scope))
+            request, refused = self.create_request(scope, body)
+            response = await self.run_get_response(request) if refused is None else refused
+            await self.send_response(response, send)
+            response.close()
+
+
+def _is_programs(scope: Scope) -> bool:
+    """As :func:`bankweb.middleware.is_program`, before there is a request."""
+    return scope["path"].startswith("/api/") and any(
+        name == b"authorization" and value.startswith(b"Token ") for name, value in scope["headers"]
+    )
 
 
 class _TooLargeError(Exception):
@@ -75,10 +102,11 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
-        most = settings.BODY_BYTES_MAX
+        is_upload = scope["path"] in settings.UPLOAD_PATHS
+        most = settings.UPLOAD_BYTES_MAX if is_upload else settings.BODY_BYTES_MAX
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > most:
-            await _refuse(send)
+            await _refuse(send, most)
             return
         seen = 0
 
@@ -93,11 +121,11 @@ class BodyLimit:
         try:
             await self._app(scope, counted, send)
         except _TooLargeError:
-            await _refuse(send)
+            await _refuse(send, most)
 
 
-async def _refuse(send: SendMessage) -> None:
-    response = to_response(too_large())
+async def _refuse(send: SendMessage, most: int) -> None:
+    response = to_response(too_large(most))
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})
@@ -114,7 +142,9 @@ class Nowhere(AsyncWebsocketConsumer):
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
     await live().close()
+    await ambient().close()
     await benchmarks().close()
+    await lab().close()
     await trigger().close()
     await redistributions().close()
     await runs.close()
@@ -136,15 +166,32 @@ def _close_with_daphne() -> None:
     )
 
 
+def _leave_bodies_to_django() -> None:
+    """Twisted would look into the body of each POST for arguments that Daphne never asks for."""
+    if "daphne.server" not in sys.modules:
+        return
+    from daphne.http_protocol import WebRequest
+
+    made = WebRequest.__init__
+
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, parsePOSTFormSubmission=False, **kwargs)
+
+    WebRequest.__init__ = make
+
+
 # The store's writer thread must not wait five milliseconds for its turn while the loop is busy.
 sys.setswitchinterval(0.001)
 live()
 steps.steps()
 redistributions().start()
 at_first_worker(trigger().begin)
-at_first_worker(fail_unfinished)
+at_first_worker(benchmark_records.fail_unfinished)
+at_first_worker(lab_records.fail_unfinished)
 at_first_worker(live().record)
+at_first_worker(ambient().begin)
 _close_with_daphne()
+_leave_bodies_to_django()
 
 application = ProtocolTypeRouter(
     {

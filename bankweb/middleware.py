@@ -21,7 +21,6 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils.functional import SimpleLazyObject, empty
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -108,6 +107,23 @@ class StaticFiles(WhiteNoiseMiddleware):
         return response
 
 
+class Nonce:
+    """A number used once, made when it is first written down."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    @property
+    def used(self) -> bool:
+        return bool(self._text)
+
+    def __str__(self) -> str:
+        self._text = self._text or secrets.token_urlsafe(16)
+        return self._text
+
+
 class SecureHeaders:
     """Headers that keep a page from loading, or being loaded by, anything foreign.
 
@@ -125,7 +141,7 @@ class SecureHeaders:
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
-        nonce = SimpleLazyObject(lambda: secrets.token_urlsafe(16))
+        nonce = Nonce()
         request.csp_nonce = nonce
         response = await self.get_response(request)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -140,11 +156,10 @@ class SecureHeaders:
         return response
 
     @staticmethod
-    def _policy(nonce: Any, changes: dict[str, str]) -> str:
-        used = nonce._wrapped is not empty
+    def _policy(nonce: Nonce, changes: dict[str, str]) -> str:
         directives = {
             "default-src": "'self'",
-            "script-src": f"'self' 'nonce-{nonce}'" if used else "'self'",
+            "script-src": f"'self' 'nonce-{nonce}'" if nonce.used else "'self'",
             "img-src": "'self' data:",
             "object-src": "'none'",
             "base-uri": "'none'",

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("bankweb.redistribution.api_urls")),
     path("api/", include("bankweb.benchmarks.api_urls")),
     path("api/", include("bankweb.observatory.api_urls")),
+    path("api/", include("bankweb.lab.api_urls")),
     path("api/schema/", Schema.as_view(), name="api-schema"),
     path("api/docs/", Docs.as_view(), name="api-docs"),
     path("", include("bankweb.observatory.urls")),
@@ -23,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("bankweb.testsets.urls")),
     path("", include("bankweb.redistribution.urls")),
     path("", include("bankweb.benchmarks.urls")),
+    path("", include("bankweb.lab.urls")),
     path("", include("bankweb.identity.urls")),
     path("admin/", admin.site.urls),
 ]

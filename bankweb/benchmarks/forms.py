@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from bankweb.benchmarks.serializers import CHOICES, NUMBERS
+from consensus.workload.engines import ENGINES, PAXOS, TITLES
 
 LABELS = {
     "preset": "Preset",
@@ -14,9 +15,11 @@ LABELS = {
     "duration": "Or seconds",
     "clients": "Clients",
     "connections": "Connections",
+    "generators": "Load generators",
     "rate": "Rate per second",
     "cross_shard": "Across clusters, %",
     "read_only": "Reads, %",
+    "mix": "Operations are",
     "distribution": "Accounts drawn",
     "skewness": "Zipf exponent",
     "consistency": "Reads are",
@@ -30,11 +33,21 @@ LABELS = {
 }
 PLACEHOLDERS = {
     "transactions": "preset", "duration": "5", "clients": "50", "connections": "one per leader",
+    "generators": "1",
     "rate": "as fast as it goes", "cross_shard": "0", "read_only": "0", "skewness": "1.0", "amount": "10",
     "warmup": "1", "seed": "1", "clusters": "3", "nodes": "3", "accounts": "9000", "balance": "100000",
 }  # fmt: skip
-LOAD = ("transactions", "duration", "clients", "connections", "rate", "cross_shard", "read_only")
-DRAWN = ("distribution", "skewness", "consistency", "amount", "warmup", "seed")
+LOAD = (
+    "transactions",
+    "duration",
+    "clients",
+    "connections",
+    "generators",
+    "rate",
+    "cross_shard",
+    "read_only",
+)
+DRAWN = ("mix", "distribution", "skewness", "consistency", "amount", "warmup", "seed")
 SIZE = ("clusters", "nodes", "accounts", "balance")
 
 
@@ -45,7 +58,20 @@ class BenchmarkForm(forms.Form):
     preset = forms.ChoiceField(
         choices=[("", "none: as below"), *((name, name) for name in CHOICES["preset"])], required=False
     )
+    engine = forms.ChoiceField(
+        choices=[
+            ("", TITLES[PAXOS]),
+            *((name, f"{TITLES[PAXOS]}, then {TITLES[name]}") for name in ENGINES if name != PAXOS),
+        ],
+        required=False,
+        label="On",
+    )
     bank = forms.ChoiceField(choices=[("private", "a private one"), ("shown", "the one on show")])
+    replay = forms.FileField(
+        required=False,
+        label="Replay a file (CSV: time, from, to, amount)",
+        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
+    )
     sweep = forms.BooleanField(required=False, label="Then sweep the rate, for a curve")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -54,13 +80,26 @@ class BenchmarkForm(forms.Form):
             field = forms.IntegerField if kind is int else forms.FloatField
             self.fields[name] = field(min_value=least, max_value=most, required=False, label=LABELS[name])
             self.fields[name].widget.attrs |= {"placeholder": PLACEHOLDERS.get(name, ""), "step": "any"}
-        for name in ("distribution", "consistency"):
+        for name in ("mix", "distribution", "consistency"):
             words = [("", CHOICES[name][0]), *((word, word) for word in CHOICES[name][1:])]
             self.fields[name] = forms.ChoiceField(choices=words, required=False, label=LABELS[name])
 
-    def body(self) -> dict[str, Any]:
-        """The body of the POST that REST would take."""
-        return {name: value for name, value in self.cleaned_data.items() if value not in ("", None, False)}
+    def clean_replay(self) -> str | None:
+        """The file's text."""
+        upload = self.cleaned_data["replay"]
+        if upload is None:
+            return None
+        try:
+            return str(upload.read().decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise forms.ValidationError("must be text in UTF-8") from error
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """The bodies of the POSTs that REST would take; another engine runs right after the bank."""
+        body = {name: value for name, value in self.cleaned_data.items() if value not in ("", None, False)}
+        if "engine" not in body:
+            return [body]
+        return [{name: value for name, value in body.items() if name != "engine"}, body]
 
     def group(self, names: tuple[str, ...]) -> list[Any]:
         return [self[name] for name in names]

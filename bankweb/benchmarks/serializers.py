@@ -6,10 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
+from bankweb.rest.schema import optional
 from bankweb.rest.serializers import DocumentField, page_of
-from consensus.cli.bench_command import LEVELS
 from consensus.workload.distribution import DISTRIBUTIONS
-from consensus.workload.options import CLIENTS_MAX, PRESETS
+from consensus.workload.engines import ENGINES
+from consensus.workload.options import CLIENTS_MAX, GENERATORS_MAX, LEVELS, MIXES, PRESETS
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled")
 BANKS = ("private", "shown")
@@ -22,6 +23,7 @@ NUMBERS: dict[str, tuple[type, float, float]] = {
     "balance": (int, 0, 10**12),
     "clients": (int, 1, CLIENTS_MAX),
     "connections": (int, 1, CLIENTS_MAX),
+    "generators": (int, 1, GENERATORS_MAX),
     "rate": (float, 0.1, 1e6),
     "cross_shard": (float, 0.0, 100.0),
     "read_only": (float, 0.0, 100.0),
@@ -32,6 +34,8 @@ NUMBERS: dict[str, tuple[type, float, float]] = {
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
+    "engine": ENGINES,
+    "mix": MIXES,
     "distribution": DISTRIBUTIONS,
     "consistency": LEVELS,
 }
@@ -50,7 +54,9 @@ class BenchmarkSerializer(serializers.Serializer):
     parameters = DocumentField(help_text="As they were given.")
     commit = serializers.CharField(help_text="Version of the code.")
     machine = DocumentField()
-    progress = DocumentField(help_text="seconds, ended, of, succeeded, aborted, p50_ms, p99_ms.")
+    progress = DocumentField(
+        help_text="seconds, ended, of, succeeded, aborted, p50_ms, p99_ms; recent_p50_ms, recent_p99_ms."
+    )
     throughput_tps = serializers.FloatField(allow_null=True)
     p99_ms = serializers.FloatField(allow_null=True)
 
@@ -58,7 +64,7 @@ class BenchmarkSerializer(serializers.Serializer):
 class BenchmarkDetailSerializer(BenchmarkSerializer):
     course = serializers.ListField(
         child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
-        help_text="[seconds, operations per second, p50 ms, p99 ms] while it ran.",
+        help_text="[seconds, operations per second, p50 ms, p99 ms] of each half second while it ran.",
     )
     result = DocumentField(allow_null=True, help_text="The document of `manage.py bench --json`.")
 
@@ -73,12 +79,18 @@ def _number(kind: type, least: float, most: float) -> dict[str, Any]:
 BENCHMARK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string", "maxLength": 100},
-        "bank": {"type": "string", "enum": list(BANKS), "default": "private"},
-        "sweep": {"type": "boolean", "default": False},
-        **{name: {"type": "string", "enum": list(words)} for name, words in CHOICES.items()},
-        **{name: _number(*bounds) for name, bounds in NUMBERS.items()},
-    },
+    "properties": optional(
+        {
+            "name": {"type": "string", "maxLength": 100},
+            "bank": {"type": "string", "enum": list(BANKS), "default": "private"},
+            "sweep": {"type": "boolean", "default": False},
+            "replay": {
+                "type": "string",
+                "description": "CSV (time,from,to,amount) to replay, or the name of a file kept earlier.",
+            },
+            **{name: {"type": "string", "enum": list(words)} for name, words in CHOICES.items()},
+            **{name: _number(*bounds) for name, bounds in NUMBERS.items()},
+        }
+    ),
     "example": {"preset": "default"},
 }

@@ -7,34 +7,28 @@ default the process starts a private bank; a run on the bank on show uses that o
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
-import sys
-from collections import deque
+import shlex
 from functools import cache
 from typing import Any, Final
 
-import msgspec
 from django.conf import settings
+from django.urls import reverse
 
-from bankweb.benchmarks import machine, records
+from bankweb.benchmarks import replays
 from bankweb.benchmarks.models import Benchmark
-from bankweb.benchmarks.records import CANCELLED, DONE, FAILED, QUEUED, RUNNING
+from bankweb.benchmarks.records import records
+from bankweb.orchestration.experiments import BENCHMARK, Experiment
 from bankweb.orchestration.hub import hub
-from bankweb.rest.problems import Problem
+from bankweb.runs.processes import Processes
+from consensus.workload import machine
 
-_log = logging.getLogger(__name__)
-
-QUEUE_MAX: Final = 20
-OUTPUT_BYTES_MAX: Final = 32 << 20
-SAID_MAX: Final = 40
-"""Lines of stderr that are kept to explain a failure."""
 COURSE_MAX: Final = 2_000
-STOP_S: Final = 15.0
+STEP_S_MIN: Final = 0.3
 SHOWN: Final = "shown"
 PRIVATE: Final = "private"
 FLAGS: Final = {
     "preset": "--preset",
+    "engine": "--engine",
     "transactions": "--transactions",
     "duration": "--duration",
     "clusters": "--clusters",
@@ -43,9 +37,11 @@ FLAGS: Final = {
     "balance": "--balance",
     "clients": "--clients",
     "connections": "--connections",
+    "generators": "--generators",
     "rate": "--rate",
     "cross_shard": "--cross-shard",
     "read_only": "--read-only",
+    "mix": "--mix",
     "distribution": "--distribution",
     "skewness": "--skewness",
     "consistency": "--consistency",
@@ -57,15 +53,15 @@ FLAGS: Final = {
 PRIVATE_ONLY: Final = ("clusters", "nodes", "accounts", "balance")
 
 
-class Benchmarks:
+class Benchmarks(Processes[Benchmark]):
     """Of this process."""
 
+    noun = "benchmark"
+
     def __init__(self) -> None:
-        self.running: Benchmark | None = None
-        self.waiting: deque[Benchmark] = deque()
-        self._process: asyncio.subprocess.Process | None = None
-        self._worker: asyncio.Task[None] | None = None
-        self._cancelled = False
+        super().__init__(records)
+        self._before: dict[str, Any] = {}
+        self._began_s = 0.0
 
     async def begin(self, parameters: dict[str, Any], name: str, bank: str, actor: str) -> Benchmark:
         """Queue a run.
@@ -73,132 +69,74 @@ class Benchmarks:
         Raises:
             Problem: too many wait (503).
         """
-        if len(self.waiting) >= QUEUE_MAX:
-            raise Problem("overloaded", f"{QUEUE_MAX} benchmarks wait; cancel one or come back later")
-        row = Benchmark(
-            created=records.now(),
-            actor=actor,
-            name=name,
-            bank=bank,
-            status=QUEUED,
-            parameters=parameters,
-            commit=await asyncio.to_thread(machine.commit),
-            machine=machine.facts(),
-        )
-        await records.add(row)
-        self.waiting.append(row)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.ensure_future(self._work())
-        return row
+        row = Benchmark(actor=actor, name=name, bank=bank, parameters=parameters, machine=machine.facts())
+        row.commit = await asyncio.to_thread(machine.commit)
+        return await self.queue(row)
 
-    async def cancel(self, row: Benchmark) -> Benchmark:
-        """Stop a run, or take it out of the queue. One that is over stays as it is."""
-        for waiting in self.waiting:
-            if waiting.pk == row.pk:
-                self.waiting.remove(waiting)
-                await records.change(waiting, status=CANCELLED, ended=records.now())
-                return waiting
-        if self.running is not None and self.running.pk == row.pk and self._process is not None:
-            self._cancelled = True
-            self._process.send_signal(signal.SIGTERM)
-            return self.running
-        return row
+    def options(self, row: Benchmark) -> list[str]:
+        return options_of(row)
 
-    def current(self, row: Benchmark) -> Benchmark:
-        """The row with its newest progress."""
-        return self.running if self.running is not None and self.running.pk == row.pk else row
+    def experiment(self, row: Benchmark) -> Experiment | None:
+        if row.bank != SHOWN:
+            return None
+        return Experiment(BENCHMARK, f"Benchmark {row.name}", reverse("benchmark", args=[row.pk]))
 
-    async def _work(self) -> None:
-        while self.waiting:
-            row = self.running = self.waiting.popleft()
-            self._cancelled = False
-            try:
-                await self._run(row)
-            except asyncio.CancelledError:
-                raise
-            except Exception:
-                _log.exception("benchmark %s", row.pk)
-                await records.change(row, status=FAILED, error="the site's log says how", ended=records.now())
-            finally:
-                self.running = None
-                self._process = None
-
-    async def _run(self, row: Benchmark) -> None:
-        await records.change(row, status=RUNNING, started=records.now())
+    def begins(self, row: Benchmark) -> None:
+        self._before = {"seconds": 0.0, "ended": 0}
+        self._began_s = 0.0
         hub().happened({"k": "bench.phase", "n": 0, "phase": "begin", "name": row.name})
-        process = self._process = await asyncio.create_subprocess_exec(
-            *command(row),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=settings.BASE_DIR,
-            limit=OUTPUT_BYTES_MAX,
-        )
-        assert process.stdout is not None
-        try:
-            async with asyncio.TaskGroup() as group:
-                out = group.create_task(process.stdout.read())
-                said = group.create_task(self._hear(row, process.stderr))
-            status = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                await asyncio.wait_for(process.wait(), STOP_S)
-            hub().happened({"k": "bench.phase", "n": 0, "phase": "end", "name": row.name})
-        ended: dict[str, Any] = {"ended": records.now(), "course": row.course, "progress": row.progress}
-        if self._cancelled:
-            await records.change(row, status=CANCELLED, **ended)
-            return
-        try:
-            result = msgspec.json.decode(out.result())
-        except msgspec.DecodeError:
-            error = "\n".join(said.result()) or f"it ended with status {status}"
-            await records.change(row, status=FAILED, error=error, **ended)
-            return
-        error = "" if status == 0 else "money was not conserved, or replicas differ"
-        await records.change(row, status=DONE if status == 0 else FAILED, error=error, result=result, **ended)
 
-    async def _hear(self, row: Benchmark, stderr: Any) -> list[str]:
-        """Take up progress as it comes; what else is said may explain a failure."""
-        said: deque[str] = deque(maxlen=SAID_MAX)
-        before: dict[str, Any] = {"seconds": 0.0, "ended": 0}
-        began_s = 0.0
-        while line := await stderr.readline():
-            if not line.startswith(b'{"progress"'):
-                said.append(line.decode("utf-8", "replace").rstrip())
-                continue
-            progress = msgspec.json.decode(line)["progress"]
-            if progress["seconds"] < before["seconds"]:
-                # The next step of a sweep: it counts from its own beginning.
-                began_s += before["seconds"]
-                before = {"seconds": 0.0, "ended": 0}
-            seconds = progress["seconds"] - before["seconds"]
-            rate = (progress["ended"] - before["ended"]) / seconds if seconds > 0 else 0.0
-            before = progress
-            row.progress = progress
-            at_s = round(began_s + progress["seconds"], 2)
-            point = [at_s, round(rate, 1), progress["p50_ms"], progress["p99_ms"]]
-            row.course = [*row.course[-COURSE_MAX:], point]
-        return list(said)
+    def ends(self, row: Benchmark) -> None:
+        hub().happened({"k": "bench.phase", "n": 0, "phase": "end", "name": row.name})
 
-    async def close(self) -> None:
-        """Stop what runs; it is shown as failed by the next process."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+    def kept(self, row: Benchmark) -> dict[str, Any]:
+        return {"course": row.course}
+
+    async def judged(self, row: Benchmark, result: dict[str, Any], status: int) -> str:
+        return "" if status == 0 else "money was not conserved, or replicas differ"
+
+    def heard(self, row: Benchmark, line: dict[str, Any]) -> None:
+        progress = line["progress"]
+        before = self._before
+        if progress["seconds"] < before["seconds"]:
+            # The next step of a sweep: it counts from its own beginning.
+            self._began_s += before["seconds"]
+            before = {"seconds": 0.0, "ended": 0}
+        seconds = progress["seconds"] - before["seconds"]
+        row.progress = progress
+        if seconds < STEP_S_MIN and before["seconds"]:
+            return  # the end of the window, just after a line: too short a time for a rate
+        rate = (progress["ended"] - before["ended"]) / seconds if seconds > 0 else 0.0
+        self._before = progress
+        at_s = round(self._began_s + progress["seconds"], 2)
+        point = [at_s, round(rate, 1), progress["recent_p50_ms"], progress["recent_p99_ms"]]
+        row.course = [*row.course[-COURSE_MAX:], point]
 
 
-def command(row: Benchmark) -> list[str]:
-    """The command line of a run."""
+def options_of(row: Benchmark) -> list[str]:
+    """Command and options of a run."""
+    return ["bench", *asked(row.parameters, row.bank), "--json", "--progress"]
+
+
+def asked(parameters: dict[str, Any], bank: str) -> list[str]:
+    """What was asked for, as options of ``manage.py bench``."""
     options: list[str] = []
     for name, flag in FLAGS.items():
-        value = row.parameters.get(name)
-        if value is not None and not (row.bank == SHOWN and name in PRIVATE_ONLY):
+        value = parameters.get(name)
+        if value is not None and not (bank == SHOWN and name in PRIVATE_ONLY):
             options += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
-    if row.parameters.get("sweep"):
+    if parameters.get("replay"):
+        options += ["--replay", str(replays.path(parameters["replay"]))]
+    if parameters.get("sweep"):
         options.append("--sweep")
-    if row.bank == SHOWN:
+    if bank == SHOWN:
         options += ["--bank", str(settings.BANK_DATA)]
-    return [sys.executable, "manage.py", "bench", *options, "--json", "--progress"]
+    return options
+
+
+def shell(parameters: dict[str, Any], bank: str) -> str:
+    """The same as a command line, to be given in the project's folder."""
+    return shlex.join(["python", "manage.py", "bench", *asked(parameters, bank)])
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bankweb.ledger import accounts, audits, steps_api, transactions
+from bankweb.ledger import accounts, ambient_api, audits, steps_api, transactions
 
 urlpatterns = [
     path("transactions/", transactions.Transactions.as_view(), name="api-transactions"),
@@ -17,5 +17,6 @@ urlpatterns = [
     path("accounts/summary/", accounts.AccountSummary.as_view(), name="api-account-summary"),
     path("accounts/<int:account>/", accounts.AccountDetail.as_view(), name="api-account"),
     path("accounts/<int:account>/replicas/", accounts.AccountReplicas.as_view(), name="api-account-replicas"),
+    path("ambient/", ambient_api.AmbientTraffic.as_view(), name="api-ambient"),
     path("audit/", audits.Audit.as_view(), name="api-audit"),
 ]

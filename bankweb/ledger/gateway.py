@@ -118,6 +118,17 @@ class Gateway:
             result: TxResult = await client.submit(legs, tx_id=tx_id, keep=True)
             return result
 
+    async def submit_ambient(self, legs: Legs) -> TxResult:
+        """Run one transaction that nobody asked for; its id tells so.
+
+        Raises:
+            Problem: 503 when too many are waiting.
+        """
+        client = await self.client()
+        with _problems():
+            result: TxResult = await client.submit(legs, tx_id=client.new_tx_id(ambient=True))
+            return result
+
     async def submit_all(self, batch: Sequence[Legs], tx_ids: Sequence[TxId] | None = None) -> list[TxResult]:
         """Run independent transactions and return their results in order.
 

@@ -75,3 +75,13 @@ class Claim(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.key}"
+
+
+class Switch(models.Model):
+    """Something that people turn on or off."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    on = models.BooleanField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {'on' if self.on else 'off'}"

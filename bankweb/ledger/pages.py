@@ -8,13 +8,15 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from bankweb.identity.audit import actor_of
 from bankweb.ledger import kept, sending
+from bankweb.ledger.ambient import ambient
 from bankweb.ledger.forms import FilterForm, TransferForm
 from bankweb.ledger.snippets import snippets
 from bankweb.orchestration import processes
+from bankweb.store import StoreError
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -116,3 +118,20 @@ async def transaction(request: HttpRequest, tx_id: str) -> HttpResponse:
     context = {"transaction": found, "snippets": snippets(request, found)}
     template = "partials/transaction.html" if request.headers.get("HX-Request") else "transaction.html"
     return render(request, template, context)
+
+
+@require_POST
+async def ambient_switch(request: HttpRequest) -> HttpResponse:
+    """``/ambient/``: field ``on``, 1 or 0; goes back to ``/``. ``HX-Request``: ``partials/ambient.html``.
+
+    Context: ``ambient``, as :meth:`bankweb.ledger.ambient.Ambient.row`; ``messages``.
+    """
+    wanted = request.POST.get("on") == "1"
+    try:
+        await ambient().switch(on=wanted, actor=actor_of(request))
+        messages.success(request, f"Ambient traffic is {'on' if wanted else 'off, and stays off'}.")
+    except StoreError as error:
+        messages.error(request, str(error))
+    if request.headers.get("HX-Request"):
+        return render(request, "partials/ambient.html", {"ambient": ambient().row()})
+    return redirect("cluster")

@@ -169,7 +169,14 @@ def end(ended: list[Ended]) -> list[None]:
 
 def keep_steps(found: list[Steps]) -> list[bool]:
     """Store what nodes told of transactions; False for one that is not kept (yet)."""
-    return [bool(Kept.objects.filter(tx=item.tx).update(steps=item.body)) for item in found]
+    with connection.cursor() as cursor:
+        return [_keep_steps(cursor, item) for item in found]
+
+
+def _keep_steps(cursor: Any, item: Steps) -> bool:
+    # As SQL, because making the query costs several times what it does, for each of 300 a second.
+    cursor.execute("UPDATE ledger_kept SET steps = %s WHERE tx = %s", (item.body, item.tx))
+    return bool(cursor.rowcount)
 
 
 def end_batch(ended: list[BatchEnded]) -> list[None]:

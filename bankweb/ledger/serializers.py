@@ -70,6 +70,9 @@ REASONS = (
 )
 
 
+KINDS = ("intra", "cross")
+
+
 class PositionSerializer(serializers.Serializer):
     """Where in a cluster's log something stands."""
 
@@ -98,7 +101,7 @@ class TransactionSerializer(serializers.Serializer):
     id = serializers.CharField(allow_null=True, help_text="null: refused before it got one (batches only).")
     outcome = serializers.ChoiceField(choices=("committed", "aborted", "unknown", "refused"))
     reason = serializers.CharField(allow_null=True, help_text=REASONS)
-    kind = serializers.ChoiceField(choices=("intra", "cross"))
+    kind = serializers.ChoiceField(choices=KINDS)
     clusters = serializers.ListField(
         child=serializers.IntegerField(), help_text="Coordinating cluster first."
     )
@@ -226,3 +229,28 @@ class AuditSerializer(serializers.Serializer):
 
 AccountPage = page_of(AccountRowSerializer)
 KeptTransactionPage = page_of(KeptTransactionSerializer)
+
+
+class AmbientSerializer(serializers.Serializer):
+    on = serializers.BooleanField()
+    mode = serializers.ChoiceField(
+        choices=("off", "on", "silent", "yielding", "waiting"),
+        help_text="silent: an experiment has the bank; yielding: others send much; waiting: nobody answers.",
+    )
+    why = serializers.CharField(allow_blank=True)
+    rate_tps = serializers.FloatField()
+    accounts = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField()),
+        help_text="First and last of each cluster.",
+    )
+    sent = serializers.IntegerField(help_text="Since the site started.")
+    committed = serializers.IntegerField()
+
+
+AMBIENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["on"],
+    "properties": {"on": {"type": "boolean"}},
+    "example": {"on": False},
+}

@@ -7,6 +7,7 @@ from django.urls import path
 from bankweb.ledger import pages
 
 urlpatterns = [
+    path("ambient/", pages.ambient_switch, name="ambient"),
     path("transactions/", pages.transactions, name="transactions"),
     path("transactions/<str:tx_id>/", pages.transaction, name="transaction"),
 ]

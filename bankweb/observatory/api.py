@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 
 from bankweb.identity import audit
@@ -15,22 +16,33 @@ from bankweb.identity.audit import actor_of
 from bankweb.observatory import recordings, serializers
 from bankweb.observatory.live import live
 from bankweb.rest.fields import Param, mapping, no_body, read_query
-from bankweb.rest.parsers import MEDIA_TYPE, decode, read_bytes
+from bankweb.rest.parsers import MEDIA_TYPE, body_file, decode, read_bytes
 from bankweb.rest.problems import Problem, invalid
 from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
 from consensus.trace.events import KINDS, TraceError
+from consensus.trace.export import FORMS
 from consensus.trace.reader import Recording
 
 EVENTS_MAX: Final = 20_000
 PACKED: Final = ("application/gzip", "application/x-ndjson")
 _FROM: Final = Param("from", "int", "Not before this time.", 0)
 _TO: Final = Param("to", "int", "Not after this time.")
-_KINDS: Final = Param("kinds", "str", "Kinds of events, separated by commas; all if left out.")
+_KINDS: Final = Param(
+    "kinds", "list", "Kinds of events, separated by commas; all if left out.", choices=tuple(KINDS)
+)
 _AFTER: Final = Param(
     "after", "int", "Only events with a higher order number: `next` of the answer before.", 0
 )
 _LIMIT: Final = Param("limit", "int", "Events in one answer.", 5_000, 1, EVENTS_MAX)
+_FORM: Final = Param(
+    "format",
+    "str",
+    "; ".join(f"`{name}`: {form.use}" for name, form in FORMS.items()),
+    "chrome",
+    choices=tuple(FORMS),
+)
+_FROM_START: Final = Param("from", "int", "Not before this time; from its start if left out.")
 _AT: Final = Param("t", "int", "The time; the end of the recording if left out.")
 
 
@@ -77,16 +89,17 @@ class RecordingList(BankView):
     async def post(self, request: HttpRequest) -> HttpResponse:
         """JSON saves a recording of this site (the live one if `id` is left out); any other body is one."""
         read_query(request)
-        data = read_bytes(request)
         try:
             if request.content_type == MEDIA_TYPE:
-                name = mapping(decode(data) if data else {}, frozenset(("id",))).get("id") or live().run
+                data = read_bytes(request)
+                asked = mapping(decode(data) if data else {}, frozenset(("id",))).get("id")
+                name = live().run if asked is None else asked
                 if type(name) is not str:
                     raise invalid("id", "must be the id of a recording")
                 await path_of(name)
                 path = await _read(recordings.save, name)
             elif request.content_type in PACKED:
-                path = await asyncio.to_thread(recordings.upload, data)
+                path = await asyncio.to_thread(recordings.upload, body_file(request))
             else:
                 raise Problem("unsupported_media_type", f"send {', '.join(PACKED)} or JSON", "Content-Type")
         except TraceError as error:
@@ -129,15 +142,13 @@ class RecordingEvents(BankView):
     async def get(self, request: HttpRequest, recording: str) -> HttpResponse:
         """In order. The time of an event is the latest `ts` up to it, as clocks of nodes differ a little."""
         query = read_query(request, _FROM, _TO, _KINDS, _AFTER, _LIMIT)
-        kinds = frozenset(query["kinds"].split(",")) if query["kinds"] else frozenset(KINDS)
-        if not kinds <= KINDS.keys():
-            raise invalid("kinds", f"{min(kinds - KINDS.keys())} is no kind of event")
+        kinds = frozenset(query["kinds"]) if query["kinds"] else None
         path = await path_of(recording)
 
         def read() -> list[dict[str, Any]]:
             last = 2**63 - 1 if query["to"] is None else query["to"]
-            found = Recording(path).between(query["from"], last)
-            chosen = (event for event in found if event["q"] > query["after"] and event["k"] in kinds)
+            found = Recording(path).between(query["from"], last, kinds)
+            chosen = (event for event in found if event["q"] > query["after"])
             return list(islice(chosen, query["limit"] + 1))
 
         found = await _read(read)
@@ -168,7 +179,38 @@ class RecordingDownload(BankView):
     async def get(self, request: HttpRequest, recording: str) -> HttpResponse:
         """Header, events and keyframes, one JSON line each, gzip."""
         read_query(request)
-        data = await _read(recordings.packed, await path_of(recording))
-        response = HttpResponse(data, "application/gzip")
+        pieces = recordings.packed(await path_of(recording))
+        # The first piece finds out whether there is anything to read.
+        first = await _read(next, pieces, b"")
+        response = StreamingHttpResponse(_streamed(first, pieces), "application/gzip")
         response["Content-Disposition"] = f'attachment; filename="{recording}.ndjson.gz"'
         return response
+
+
+class RecordingExport(BankView):
+    @documented(
+        "A recording in the form of another program",
+        {
+            (200, media_type): OpenApiTypes.OBJECT if media_type == MEDIA_TYPE else OpenApiTypes.STR
+            for media_type in sorted({form.media_type.split(";")[0] for form in FORMS.values()})
+        },
+        params=(_FORM, _FROM_START, _TO),
+        errors=(404, 409),
+    )
+    async def get(self, request: HttpRequest, recording: str) -> HttpResponse:
+        """A Chrome trace, a ShiViz log, or what people did as a script or a test set."""
+        query = read_query(request, _FORM, _FROM_START, _TO)
+        form = FORMS[query["format"]]
+        path = await path_of(recording)
+        pieces = recordings.exported(path, query["format"], query["from"], query["to"])
+        first = await _read(next, pieces, b"")
+        response = StreamingHttpResponse(_streamed(first, pieces), form.media_type)
+        response["Content-Disposition"] = f'attachment; filename="{recording}.{form.suffix}"'
+        return response
+
+
+async def _streamed(first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Piece after piece, each made in a thread when the one before has gone."""
+    yield first
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece

@@ -16,4 +16,5 @@ urlpatterns = [
         api.RecordingDownload.as_view(),
         name="api-recording-download",
     ),
+    path("recordings/<str:recording>/export", api.RecordingExport.as_view(), name="api-recording-export"),
 ]

@@ -8,19 +8,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 from channels.exceptions import StopConsumer
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from bankweb.identity import tokens
 from bankweb.observatory.live import Browser, live
+from bankweb.sockets import BusySocket
 
 CLOSE_MALFORMED: Final = 4400
 CLOSE_NOT_SIGNED_IN: Final = 4401
 MESSAGE_BYTES_MAX: Final = 1_000
 
 
-class LiveConsumer(AsyncWebsocketConsumer):
+class LiveConsumer(BusySocket):
     """Sends what the live hub has for this browser, takes its acknowledgements."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

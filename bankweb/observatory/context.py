@@ -3,9 +3,9 @@
 Keys of every page:
 
 ``page``
-    ``cluster``, ``transactions``, ``transaction``, ``testsets``, ``testset``, ``testset-print``, ``shards``,
-    ``redistributions``, ``redistribution``, ``benchmarks``, ``benchmark``, ``compare``, ``recordings``,
-    ``recording``, ``help``,
+    ``cluster``, ``consensus``, ``transactions``, ``transaction``, ``testsets``, ``testset``,
+    ``testset-print``, ``shards``, ``redistributions``, ``redistribution``, ``benchmarks``, ``benchmark``,
+    ``compare``, ``recordings``, ``recording``, ``help``,
     ``reset``, ``sign-in`` or ``error``. ``mode``
     ``live`` (``replay`` and ``sim`` come with their pages).
 ``bank``
@@ -13,6 +13,8 @@ Keys of every page:
 ``faults``
     Active faults, a list of ``{"kind": "failed|killed|paused|link", "node": int, "to": int | None,
     "text": str}``; ``to`` is set for links only. Empty when all is well.
+``experiments``
+    Who has the bank on show, and who waits: :meth:`bankweb.orchestration.experiments.Experiments.row`.
 ``csp_nonce``
     Goes into ``nonce="…"`` of inline scripts (the import map); nothing else inline may run.
 ``live_path``
@@ -22,7 +24,8 @@ Keys of every page:
 
 Besides these: ``request``, ``messages``, ``csrf_token`` from Django.
 
-Names of URLs (``{% url %}``): ``cluster``, ``transactions``, ``transaction`` (id), ``testsets``,
+Names of URLs (``{% url %}``): ``cluster``, ``consensus-first``, ``consensus`` (cluster),
+``transactions``, ``transaction`` (id), ``testsets``,
 ``testset``, ``testset-next``, ``testset-skip``, ``testset-print`` (run), ``node-action`` (node,
 action), ``link-fault``, ``heal``, ``reset``, ``help``, ``sign-in``, ``sign-out``, ``api-docs``,
 ``api-schema``.
@@ -41,6 +44,7 @@ from django.http import HttpRequest
 
 from bankweb.orchestration import faults
 from bankweb.orchestration.bank import topology
+from bankweb.orchestration.experiments import experiments
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -57,6 +61,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "initial_balance": bank.initial_balance,
         },
         "faults": faults.active(),
+        "experiments": experiments().row(),
         "csp_nonce": getattr(request, "csp_nonce", ""),
         "live_path": "/ws/live/",
         "actor": getattr(request, "actor", ""),

@@ -41,6 +41,7 @@ from bankweb.observatory.recordings import AlwaysOn
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import IDLE_HZ, LIVE_HZ, hub
 from consensus.trace import events, fold
+from consensus.trace.causes import Causes
 from consensus.types import NodeId
 
 _log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class LiveHub:
         self.run = f"live-{secrets.token_hex(8)}"
         self.frame_number = 0
         self._numbering = events.Numbering()
+        self._causes = Causes()
         plain = events.plain_topology(topology().clusters)
         self.header = events.header(run=self.run, source="live", t0=now_us(), topology=plain)
         self.state = fold.begin(self.header)
@@ -187,6 +189,8 @@ class LiveHub:
         waiting, self._buffer = self._buffer, []
         waiting += self._status_events()
         numbered = [self._numbering.number(event) for event in waiting]
+        for event in numbered:
+            self._causes.link(event)
         try:
             self.state = fold.fold_all(self.state, numbered)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,14 +6,27 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
 
+from bankweb.identity import audit
+from bankweb.identity.audit import actor_of
 from bankweb.observatory import recordings
-from consensus.trace.events import TraceError
+from bankweb.observatory.live import live
+from consensus.trace.events import NODE_STATUS, TraceError
+from consensus.trace.export import FORMS
+from consensus.trace.reader import Recording
+from consensus.trace.recorder import SEGMENT_SUFFIX
 
-STRETCH_US: Final = 300_000_000
-"""How much of a recording a page holds at once."""
+_UNKNOWN: Final[dict[str, Any]] = {
+    **dict.fromkeys(NODE_STATUS, 0),
+    "state": "unknown",
+    "role": "",
+    "ballot": None,
+}
 
 
 def _utc(micros: int) -> datetime:
@@ -22,50 +35,118 @@ def _utc(micros: int) -> datetime:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     seconds = round((row["end"] - row["start"]) / 1e6, 1)
-    return {**row, "begun": _utc(row["start"]), "seconds": seconds}
+    words = f"{row['src']}, saved" if row["saved"] else f"{row['src']}, goes on" * (row["id"] == live().run)
+    return {**row, "begun": _utc(row["start"]), "seconds": seconds, "words": words or row["src"]}
 
 
 async def recording_list(request: HttpRequest) -> HttpResponse:
-    """``/recordings/``. Template ``recordings.html``: rows as in REST, with ``begun`` and ``seconds``."""
+    """``/recordings/``. Template ``recordings.html``.
+
+    Context: ``recordings``, rows as in REST, with ``begun``, ``seconds``, ``words``;
+    ``live_run``, the id of the run of this site; ``bytes_max``, of an upload.
+    """
     rows = await asyncio.to_thread(recordings.listed)
-    return render(request, "recordings.html", {"recordings": [_row(row) for row in rows]})
+    context = {
+        "recordings": [_row(row) for row in rows],
+        "live_run": live().run,
+        "bytes_max": settings.UPLOAD_BYTES_MAX,
+    }
+    return render(request, "recordings.html", context)
+
+
+@require_POST
+async def save(request: HttpRequest, recording: str) -> HttpResponse:
+    """``/recordings/<id>/save/``: keep it as it is now. No fields."""
+    try:
+        path = await asyncio.to_thread(recordings.save, recording)
+    except (TraceError, recordings.FullError) as error:
+        messages.error(request, f"Not saved: {error}.")
+        return redirect("recordings")
+    name = path.name.removesuffix(SEGMENT_SUFFIX)
+    await audit.record(actor_of(request), "recording", {"id": name}, "ok")
+    messages.success(request, f"Saved as {name}; it stays until it is deleted.")
+    return redirect("recordings")
+
+
+@require_POST
+async def delete(request: HttpRequest, recording: str) -> HttpResponse:
+    """``/recordings/<id>/delete/``: only saved ones. No fields."""
+    if await asyncio.to_thread(recordings.remove, recording):
+        await audit.record(actor_of(request), "recording-delete", {"id": recording}, "ok")
+        messages.success(request, f"{recording} is deleted.")
+    else:
+        messages.error(request, f"There is no saved recording {recording}; the ring lets runs go by itself.")
+    return redirect("recordings")
 
 
 async def recording(request: HttpRequest, recording: str) -> HttpResponse:
-    """``/recordings/<id>/?from=&t=&speed=``: a stretch of it, the last one unless told.
+    """``/recordings/<id>/?t=&q=&speed=``: one on view. Template ``recording.html``.
 
-    Template ``recording.html``.
+    Context: as :func:`moment` gives it.
+    """
+    return render(request, "recording.html", await moment(recording))
 
-    Context:
-        recording: as REST tells it; ``begun``, ``ended`` times; ``badge`` REPLAY or SIM.
-        from_us, to_us: the stretch, UTC microseconds; ``earlier``, ``later``: where others begin.
-        mode: ``replay`` or ``sim``: the page follows no live stream.
+
+async def cluster(request: HttpRequest, recording: str) -> HttpResponse:
+    """``/?recording=<id>&t=&q=``: the Cluster page on a recording. Template ``cluster.html``.
+
+    Context: as :func:`moment` gives it, and ``clusters`` as on the live page, nothing known of them yet.
+    """
+    context = await moment(recording)
+    return render(request, "cluster.html", {**context, "clusters": cluster_rows(context["topology"])})
+
+
+async def moment(recording: str) -> dict[str, Any]:
+    """What every page of a recording is given, over :func:`bankweb.observatory.context.shell`.
+
+    ``recording``
+        as REST tells it; ``topology`` of its header; ``begun``, ``ended`` times.
+    ``mode``
+        ``replay`` or ``sim``: the page follows no live stream. ``badge`` REPLAY or SIM.
+    ``forms``
+        what it can be exported as, by name.
+
+    Raises:
+        Http404: there is none of that id that can be read.
     """
     path = await asyncio.to_thread(recordings.find, recording)
     if path is None:
         raise Http404
     try:
         told = await asyncio.to_thread(recordings.described, path)
+        topology = (await asyncio.to_thread(Recording, path)).header["topology"]
     except TraceError as error:
         raise Http404(str(error)) from error
-    start, end = told["start"], told["end"]
-    asked = request.GET.get("from", "") or request.GET.get("t", "")
-    first = max(start, end - STRETCH_US)
-    if asked.isascii() and asked.isdigit() and len(asked) < 18:
-        first = min(max(start, int(asked)), end)
-        if not request.GET.get("from"):
-            # A link to a moment: what led to it is seen, too.
-            first = max(start, first - STRETCH_US // 2)
-    last = min(end, first + STRETCH_US)
-    context = {
+    is_sim = told["src"] == "sim"
+    return {
         "recording": told,
-        "begun": _utc(start),
-        "ended": _utc(end),
-        "badge": "SIM" if told["src"] == "sim" else "REPLAY",
-        "mode": "sim" if told["src"] == "sim" else "replay",
-        "from_us": first,
-        "to_us": last,
-        "earlier": max(start, first - STRETCH_US) if first > start else None,
-        "later": last if last < end else None,
+        "topology": topology,
+        "begun": _utc(told["start"]),
+        "ended": _utc(told["end"]),
+        "badge": "SIM" if is_sim else "REPLAY",
+        "forms": FORMS,
+        "mode": "sim" if is_sim else "replay",
+        "faults": [],
+        "experiments": {"running": []},
+        "bank": {
+            "clusters": len(topology["clusters"]),
+            "nodes": sum(len(cluster["nodes"]) for cluster in topology["clusters"]),
+            "accounts": max((cluster["last"] for cluster in topology["clusters"]), default=0),
+            "initial_balance": None,
+        },
     }
-    return render(request, "recording.html", context)
+
+
+def cluster_rows(topology: dict[str, Any]) -> list[dict[str, Any]]:
+    """As :func:`bankweb.orchestration.nodes.cluster_rows`, with nothing known of the nodes."""
+    return [
+        {
+            "id": cluster["id"],
+            "first_account": cluster["first"],
+            "last_account": cluster["last"],
+            "leader": 0,
+            "ballot": None,
+            "nodes": [{**_UNKNOWN, "id": node, "cluster": cluster["id"]} for node in cluster["nodes"]],
+        }
+        for cluster in topology["clusters"]
+    ]

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import logging
 import queue
 import re
 import secrets
 import shutil
 import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 from django.conf import settings
 
 from consensus.trace import checking
+from consensus.trace import fold as folding
 from consensus.trace.events import TraceError
+from consensus.trace.export import FORMS
 from consensus.trace.reader import Recording
 from consensus.trace.recorder import SEGMENT_SUFFIX, Recorder
 
@@ -33,6 +37,10 @@ RUNS_MAX: Final = 4
 """Runs of earlier sites that stay, besides the present one; each is bounded by the recorder's ring."""
 SAVED_MAX: Final = 100
 SAVED_BYTES_MAX: Final = 1 << 30
+SPANS_MAX: Final = 256
+PIECE_BYTES: Final = 1 << 18
+PACK_LEVEL: Final = 4
+"""Of downloads that are packed on the way."""
 QUEUE_BATCHES_MAX: Final = 400
 """Batches (20 a second) that wait for the disk; what comes beyond is a gap in the recording."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
@@ -97,7 +105,7 @@ class AlwaysOn:
             with contextlib.closing(recorder):
                 while (batch := self._queue.get()) is not None:
                     events, state = batch
-                    recorder.write(events)
+                    recorder.write(events, state or None)
                     if resync:
                         recorder.resync(state)
                     resync = events[0]["k"] == "gap" and not state
@@ -148,6 +156,23 @@ def listed() -> list[dict[str, Any]]:
     return found
 
 
+_spans: dict[Path, tuple[tuple[str, str, int, int], tuple[int, int, int, int]]] = {}
+"""Spans that were read, beside the stamp they belong to."""
+
+
+def _span(path: Path, recording: Recording) -> tuple[int, int, int, int]:
+    """The span of a recording, read anew only when it has changed."""
+    stamp = recording.stamp()
+    known = _spans.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    span = recording.span()
+    _spans[path] = (stamp, span)
+    if len(_spans) > SPANS_MAX:
+        del _spans[next(iter(_spans))]
+    return span
+
+
 def described(path: Path) -> dict[str, Any]:
     """What is said of one.
 
@@ -155,7 +180,7 @@ def described(path: Path) -> dict[str, Any]:
         TraceError: it cannot be read.
     """
     recording = Recording(path)
-    start, end, first, last = recording.span()
+    start, end, first, last = _span(path, recording)
     files = list(path.glob(f"*{SEGMENT_SUFFIX}")) if path.is_dir() else [path]
     head = recording.header
     return {
@@ -173,15 +198,55 @@ def described(path: Path) -> dict[str, Any]:
     }
 
 
-def packed(path: Path) -> bytes:
-    """Header, events and keyframes, one JSON line each, as one gzip file. Only packed bytes are held."""
+def packed(path: Path) -> Iterator[bytes]:
+    """Header, events and keyframes, one JSON line each, as one gzip file, piece by piece.
+
+    Raises:
+        TraceError: it cannot be read; raised at the first piece, if at all.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+        return
+    packer = zlib.compressobj(PACK_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    plain = bytearray()
+    for line in _lines(path):
+        plain += line
+        if len(plain) >= PIECE_BYTES:
+            yield packer.compress(plain)
+            plain.clear()
+    yield packer.compress(plain) + packer.flush()
+
+
+def exported(path: Path, form: str, first: int | None, last: int | None) -> Iterator[bytes]:
+    """A stretch of it (UTC microseconds; None: from its start, to its end) in a form of :mod:`export`.
+
+    Raises:
+        TraceError: it cannot be read, or there is nothing in it for that form; raised at the first piece.
+    """
     recording = Recording(path)
-    whole = io.BytesIO()
-    with gzip.GzipFile(fileobj=whole, mode="wb", compresslevel=6, mtime=0) as file:
-        file.write(_encode(recording.header) + b"\n")
-        for line in recording.lines():
-            file.write(_encode(line) + b"\n")
-    return whole.getvalue()
+    start, end, _, _ = _span(path, recording)
+    first = start if first is None else max(start, first)
+    try:
+        state = recording.state_at_time(first - 1)
+    except TraceError:
+        # From the very start: nothing is known before it.
+        state = folding.begin(recording.header)
+    events = recording.between(first, end if last is None else last)
+    text = bytearray()
+    for line in FORMS[form].export(recording.header, state, events):
+        text += line.encode()
+        if len(text) >= PIECE_BYTES:
+            yield bytes(text)
+            text.clear()
+    yield bytes(text)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    recording = Recording(path)
+    yield _encode(recording.header) + b"\n"
+    yield from recording.raw()
 
 
 def save(name: str) -> Path:
@@ -194,32 +259,56 @@ def save(name: str) -> Path:
     path = find(name)
     if path is None:
         raise TraceError(f"there is no recording {name}")
-    return _store(Recording(path).header, packed(path))
+    return _store(Recording(path).header, _lines(path))
 
 
-def upload(data: bytes) -> Path:
+def upload(file: IO[bytes]) -> Path:
     """Keep a recording from outside, once every line of it is checked.
 
     Raises:
         FullError: there are too many.
         TraceError: it is none of schema v1; the text names line and field.
     """
-    head, lines = checking.checked(data)
-    text = b"".join(_encode(line) + b"\n" for line in (head, *lines))
-    return _store(head, gzip.compress(text, 6, mtime=0))
+    values = checking.checked(file)
+    head = next(values)
+    return _store(head, (_encode(value) + b"\n" for value in chain((head,), values)))
 
 
-def _store(head: dict[str, Any], data: bytes) -> Path:
-    saved = list(folder().glob(f"*{SEGMENT_SUFFIX}"))
-    if len(saved) >= SAVED_MAX or sum(path.stat().st_size for path in saved) + len(data) > SAVED_BYTES_MAX:
-        raise FullError(f"{len(saved)} recordings are kept; delete some first")
+def _store(head: dict[str, Any], lines: Iterable[bytes]) -> Path:
+    """Write a saved recording. It has its name only once it is whole."""
     folder().mkdir(parents=True, exist_ok=True)
+    saved = list(folder().glob(f"*{SEGMENT_SUFFIX}"))
+    room = SAVED_BYTES_MAX - sum(path.stat().st_size for path in saved)
+    if len(saved) >= SAVED_MAX or room <= 0:
+        raise _full(saved)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", head["run"]).strip("-._")[:60] or "run"
     path = folder() / f"{name}-{secrets.token_hex(3)}{SEGMENT_SUFFIX}"
     part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.rename(path)
+    try:
+        with part.open("xb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0) as file:
+            for line in lines:
+                file.write(line)
+                if raw.tell() > room:
+                    raise _full(saved)
+        if part.stat().st_size > room:
+            raise _full(saved)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def trim_saved(prefix: str, keep: int) -> None:
+    """Let the oldest saved ones go whose names begin with ``prefix``, so that one more makes ``keep``."""
+    saved = [path for path in folder().glob(f"{prefix}*{SEGMENT_SUFFIX}") if path.is_file()]
+    for path in sorted(saved, key=lambda path: path.stat().st_mtime)[: max(0, len(saved) - keep + 1)]:
+        path.unlink()
+
+
+def _full(saved: list[Path]) -> FullError:
+    return FullError(
+        f"{len(saved)} recordings are kept, and there is no room for this one; delete some first"
+    )
 
 
 def remove(name: str) -> bool:

@@ -6,12 +6,15 @@ from typing import Any
 
 from rest_framework import serializers
 
+from bankweb.rest.schema import optional
 from bankweb.rest.serializers import DocumentField
 from consensus.trace.events import SOURCES
 
 SAVE_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"id": {"type": "string", "description": "The live recording if it is left out."}},
+    "properties": optional(
+        {"id": {"type": "string", "description": "The live recording if it is left out."}}
+    ),
     "additionalProperties": False,
 }
 

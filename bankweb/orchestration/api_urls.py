@@ -20,6 +20,7 @@ urlpatterns = [
         path(f"nodes/<int:node>/{action}/", view.as_view(), name=f"api-node-{action}")
         for action, view in nodes_api.NODE_ACTIONS.items()
     ),
+    path("experiments/", bank_api.ExperimentsNow.as_view(), name="api-experiments"),
     path("views/", bank_api.Views.as_view(), name="api-views"),
     path("performance/", bank_api.Performance.as_view(), name="api-performance"),
     path("performance/reset/", bank_api.PerformanceReset.as_view(), name="api-performance-reset"),

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from bankweb.identity.audit import actor_of
 from bankweb.orchestration import actions, processes, serializers
 from bankweb.orchestration.bank import topology
+from bankweb.orchestration.experiments import experiments
 from bankweb.orchestration.forms import DELAY_MS_MAX, directions
 from bankweb.orchestration.hub import hub
 from bankweb.orchestration.nodes import best_node, cluster_row, state_of
@@ -55,6 +56,14 @@ async def _cluster_views(cluster: Cluster) -> dict[str, Any]:
             for node in row["nodes"]
         ],
     }
+
+
+class ExperimentsNow(BankView):
+    @documented("What has the bank on show to itself", serializers.ExperimentsSerializer)
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        """One experiment at a time; a benchmark and a redistribution may share the bank."""
+        read_query(request)
+        return answer(experiments().row())
 
 
 class Performance(BankView):

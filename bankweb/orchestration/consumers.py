@@ -12,10 +12,10 @@ import logging
 from typing import Any, Final
 
 from channels.exceptions import StopConsumer
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from bankweb.orchestration.hub import Connection, hub
+from bankweb.sockets import BusySocket
 from consensus import codec
 from consensus.messages.control import PROTOCOL_VERSION, Hello, Role, Welcome
 
@@ -28,7 +28,7 @@ CLOSE_TOO_LARGE: Final = 1009
 HELLO_WITHIN_S: Final = 5.0
 
 
-class WorkerConsumer(AsyncWebsocketConsumer):
+class WorkerConsumer(BusySocket):
     """One worker's control connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import hub
@@ -12,7 +12,6 @@ from consensus.cluster.cut import BankCut, CutError, take_cut
 from consensus.topology import Cluster
 from consensus.types import NodeId
 
-ASK_DEADLINE_S: Final = 1.0
 TAKERS_MAX: Final = 20
 """Callers that wait for their turn; cuts are made one after the other, so that none overtakes another."""
 
@@ -31,18 +30,11 @@ async def take(*, accounts: bool) -> BankCut:
     _takers += 1
     try:
         async with hub().cutting:
-            return await take_cut(topology(), _ask, _nodes, accounts=accounts)
+            return await take_cut(topology(), hub().ask, _nodes, accounts=accounts)
     except CutError as error:
         raise Problem("unavailable", str(error)) from None
     finally:
         _takers -= 1
-
-
-async def _ask(node: NodeId, name: str, **args: Any) -> Any:
-    try:
-        return await hub().call(node, name, deadline_s=ASK_DEADLINE_S, **args)
-    except Problem:
-        return None
 
 
 def _nodes(cluster: Cluster) -> list[NodeId]:

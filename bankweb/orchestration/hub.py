@@ -22,6 +22,7 @@ from consensus.types import NodeId
 _log = logging.getLogger(__name__)
 
 CALL_DEADLINE_S: Final = 3.0
+ASK_DEADLINE_S: Final = 1.0
 OUTSTANDING_MAX: Final = 256
 """Questions to one node that have no answer yet."""
 IDLE_HZ: Final = 1.0
@@ -173,6 +174,13 @@ class WorkerHub:
             error = reply.body.get("error") if isinstance(reply.body, dict) else reply.body
             raise Problem("conflict", f"node {node} refused `{name}`: {error}")
         return reply.body
+
+    async def ask(self, node: NodeId, name: str, *, deadline_s: float = ASK_DEADLINE_S, **args: Any) -> Any:
+        """As :meth:`call`, but None where the node gives no answer."""
+        try:
+            return await self.call(node, name, deadline_s=deadline_s, **args)
+        except Problem:
+            return None
 
     # --- telemetry ---------------------------------------------------------
 

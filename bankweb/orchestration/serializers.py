@@ -205,3 +205,14 @@ NodePage = page_of(NodeSerializer)
 ClusterPage = page_of(ClusterSerializer)
 LogPage = page_of(LogEntrySerializer)
 ViewsPage = page_of(ClusterViewsSerializer)
+
+
+class ExperimentSerializer(serializers.Serializer):
+    what = serializers.CharField(help_text="benchmark, redistribution, test set or scenario.")
+    title = serializers.CharField()
+    path = serializers.CharField(help_text="Of its page.")
+
+
+class ExperimentsSerializer(serializers.Serializer):
+    running = ExperimentSerializer(many=True)
+    waiting = ExperimentSerializer(many=True)

@@ -10,7 +10,8 @@ from bankweb.identity import audit
 from bankweb.identity.audit import actor_of
 from bankweb.redistribution import documents, records, serializers
 from bankweb.redistribution.documents import CELLS_MAX
-from bankweb.redistribution.records import PLANNED
+from bankweb.redistribution.reasons import reason
+from bankweb.redistribution.records import PLANNED, PLANNING
 from bankweb.redistribution.service import redistributions
 from bankweb.redistribution.traffic import gatherer
 from bankweb.redistribution.trigger import trigger
@@ -44,7 +45,8 @@ def options_of(body: dict[str, Any]) -> dict[str, Any]:
     Raises:
         Problem: a value is of the wrong kind or out of bounds (400).
     """
-    return {name: _number(body[name], name, *_PLAN[name]) for name in _PLAN if body.get(name) is not None}
+    given = [name for name in _PLAN if name in body and not (name == "load_epsilon" and body[name] is None)]
+    return {name: _number(body[name], name, *_PLAN[name]) for name in given}
 
 
 def _number(value: Any, name: str, kind: type, least: float, most: float) -> float:
@@ -96,7 +98,10 @@ class RedistributionDetail(BankView):
     async def get(self, request: HttpRequest, redistribution: str) -> HttpResponse:
         """Its figures before, predicted and observed, how far it is, its moves."""
         read_query(request)
-        return answer(documents.detail(await records.find(redistribution)))
+        row = await records.find(redistribution)
+        if row.status in (PLANNING, PLANNED):
+            await gatherer().gather()
+        return answer(documents.detail(row))
 
 
 class RedistributionCommand(BankView):
@@ -124,6 +129,14 @@ class RedistributionMoves(BankView):
         return answer(listed(request, rows[first:last], last if last < len(rows) else None))
 
 
+class RedistributionMove(BankView):
+    @documented("Why an account moves", serializers.ReasonSerializer, errors=(404,))
+    async def get(self, request: HttpRequest, redistribution: str, account: int) -> HttpResponse:
+        """Its partners at both ends, what the move saves, the load that goes with it, what became of it."""
+        read_query(request)
+        return answer(await reason(await records.find(redistribution), account))
+
+
 class RedistributionLevels(BankView):
     @documented("What the partitioner did", serializers.LevelsSerializer, errors=(404,))
     async def get(self, request: HttpRequest, redistribution: str) -> HttpResponse:
@@ -148,7 +161,7 @@ class ShardMap(BankView):
         """Who owns which account, how busy each was of late, and which are on their way."""
         query = read_query(request, CELLS)
         await gatherer().gather()
-        return answer(documents.shard_map(query["cells"]))
+        return answer(await documents.shard_map(query["cells"]))
 
 
 class AccessStats(BankView):
@@ -157,7 +170,7 @@ class AccessStats(BankView):
         """Of the transactions and reads that the nodes remember, fading with age."""
         read_query(request)
         await gatherer().gather()
-        return answer({**gatherer().stats(), "history": gatherer().history()})
+        return answer({**await gatherer().stats(), "history": await gatherer().history()})
 
 
 class Automatic(BankView):

@@ -14,6 +14,7 @@ urlpatterns = [
     path("redistributions/automatic/", api.Automatic.as_view(), name="api-automatic"),
     path(ONE, api.RedistributionDetail.as_view(), name="api-redistribution"),
     path(f"{ONE}moves/", api.RedistributionMoves.as_view(), name="api-redistribution-moves"),
+    path(f"{ONE}moves/<int:account>/", api.RedistributionMove.as_view(), name="api-redistribution-move"),
     path(f"{ONE}levels/", api.RedistributionLevels.as_view(), name="api-redistribution-levels"),
     *(
         path(

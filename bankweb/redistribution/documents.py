@@ -8,8 +8,9 @@ import numpy as np
 
 from bankweb.redistribution import records
 from bankweb.redistribution.models import Redistribution
-from bankweb.redistribution.service import redistributions
-from bankweb.redistribution.traffic import RECENT_S, gatherer, now_ms
+from bankweb.redistribution.records import PLANNED, PLANNING
+from bankweb.redistribution.service import lookback, redistributions
+from bankweb.redistribution.traffic import RECENT_S, gatherer
 
 CELLS_MAX: Final = 20_000
 
@@ -49,7 +50,7 @@ def detail(row: Redistribution) -> dict[str, Any]:
         **summary(row),
         "moves": [move[:3] for move in plan["moves"]] if plan else [],
         "table": plan["table"] if plan else [],
-        "series": row.series,
+        "series": lookback() if row.status in (PLANNING, PLANNED) else row.series,
     }
 
 
@@ -63,41 +64,44 @@ def moves(row: Redistribution) -> list[dict[str, Any]]:
 def search(row: Redistribution) -> list[dict[str, Any]]:
     """What the partitioner did, by method and level, coarsest level first: moves kept, and what they saved.
 
+    ``trial``: for the plan from a part of the window, which the rest judges, before the one for the whole.
+
     Level 0 is that of the accounts. Only moves that were told are counted (``planning.MOVES_TOLD_MAX``).
     """
     plan = records.unpacked(row.plan)
     if not plan or "scale" not in plan:
         return []
-    vertices: dict[tuple[str, int], int] = {}
-    found: dict[str, dict[int, list[int]]] = {}
+    vertices: dict[tuple[bool, str, int], int] = {}
+    found: dict[tuple[bool, str], dict[int, list[int]]] = {}
     for event in records.unpacked(row.events) or []:
-        method, level = event.get("method", ""), event.get("level", 0)
+        trial, method, level = event.get("trial", False), event.get("method", ""), event.get("level", 0)
         if event["k"] == "hg.level":
-            vertices[method, level] = event["vertices"]
+            vertices[trial, method, level] = event["vertices"]
         elif event["k"] == "hg.moves":
-            counts = found.setdefault(method, {}).setdefault(level, [0, 0])
+            counts = found.setdefault((trial, method), {}).setdefault(level, [0, 0])
             counts[0] += len(event["moves"])
             counts[1] += sum(move[3] for move in event["moves"])
     accounts = gatherer().placement.accounts
     return [
         {
+            "trial": trial,
             "method": method,
             "level": level,
-            "vertices": vertices.get((method, level), accounts),
+            "vertices": vertices.get((trial, method, level), accounts),
             "moves": counts[0],
             "saved": counts[1] // plan["scale"],
         }
-        for method, levels in found.items()
+        for (trial, method), levels in found.items()
         for level, counts in sorted(levels.items(), reverse=True)
     ]
 
 
-def shard_map(cells: int) -> dict[str, Any]:
+async def shard_map(cells: int) -> dict[str, Any]:
     """The document of ``shard-map/``: owners as ranges, and per cell what a map shows."""
     here = gatherer()
+    recent = await here.recent()
     placement = here.placement
     blocks = placement.blocks
-    recent = here.traffic.recent(now_ms(), RECENT_S)
     per_cell = max(1, -(-placement.accounts // cells))
     edges = np.arange(0, placement.accounts, per_cell)
     heat = np.add.reduceat(recent, edges)

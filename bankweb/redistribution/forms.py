@@ -22,7 +22,7 @@ class TriggerForm(forms.ModelForm):
 
     class Meta:
         model = Trigger
-        fields = ("high_pct", "low_pct", "window_s")
+        fields = ("high_pct", "low_pct", "load_high_pct", "window_s")
 
     def clean(self) -> dict[str, float]:
         data: dict[str, float] = super().clean() or {}

@@ -52,10 +52,11 @@ class LatencyWatch:
                 return round(hist_bound_us(bucket) / 1_000, 2)
         return None
 
-    def tps(self) -> float:
-        """Committed per second in the last second."""
-        since = time.monotonic() - 1.0
-        return float(sum(committed for at, _, committed in self._windows if at >= since))
+    def tps(self, span_s: float = 1.0, until_s: float = 0.0) -> float:
+        """Committed per second in the ``span_s`` seconds that ended ``until_s`` ago."""
+        until = time.monotonic() - until_s
+        counted = sum(committed for at, _, committed in self._windows if until - span_s <= at < until)
+        return round(counted / span_s, 1)
 
 
 @cache

@@ -16,6 +16,7 @@ from bankweb.identity.audit import actor_of
 from bankweb.redistribution import documents, records
 from bankweb.redistribution.forms import PlanForm, TriggerForm
 from bankweb.redistribution.models import Redistribution
+from bankweb.redistribution.reasons import reason
 from bankweb.redistribution.records import (
     ABORTED,
     DONE,
@@ -30,18 +31,19 @@ from bankweb.redistribution.service import redistributions as service
 from bankweb.redistribution.traffic import gatherer
 from bankweb.redistribution.trigger import trigger
 from bankweb.rest.problems import Problem
+from consensus.sharding.request import TRANSFERS_PER_ACCOUNT_MIN
 
 LISTED: Final = 50
 MOVES_SHOWN: Final = 300
 LOAD: Final[dict[str, Any]] = {
     "preset": "communities",
     "duration": 600.0,
-    "clients": 60,
+    "clients": 24,
     "amount": 1,
     "warmup": 0.0,
-    "rate": 2_000.0,
 }
-"""The load that the page starts: brisk, and not so much that the site starves on a small machine."""
+"""The load that the page starts: a closed loop, which takes what it gets, so that throughput can rise; of few
+clients, so that the site does not starve on a small machine."""
 LOAD_NAME: Final = "communities, from the redistribution page"
 STEPS: Final = ("observe", "coarsen", "initial", "refine", "plan", "migrate", "verify")
 COMMANDS: Final = {
@@ -67,13 +69,11 @@ async def shards(request: HttpRequest) -> HttpResponse:
 
     Context:
         stats: as ``access-stats/`` gives them.
-        moving: accounts on their way, rows of account, from, to.
         moved: how many accounts are not where the topology put them.
     """
     await gatherer().gather()
     context = {
-        "stats": gatherer().stats(),
-        "moving": service().moving(),
+        "stats": await gatherer().stats(),
         "moved": len(gatherer().placement.epochs),
     }
     fragment = bool(request.headers.get("HX-Request"))
@@ -84,8 +84,8 @@ async def shards(request: HttpRequest) -> HttpResponse:
 async def redistributions(request: HttpRequest) -> HttpResponse:
     """``/redistributions/``: traffic now, a new plan, the trigger, what there was.
 
-    POST: ``do`` is ``plan``, ``load``, ``stop`` or ``automatic``. Template ``redistributions.html``; with
-    ``HX-Request`` ``partials/traffic_now.html``.
+    POST: ``do`` is ``plan``, ``redistribute``, ``load``, ``stop`` or ``automatic``. Template
+    ``redistributions.html``; with ``HX-Request`` ``partials/traffic_now.html``.
 
     Context:
         traffic: :func:`_traffic`.
@@ -105,6 +105,10 @@ async def redistributions(request: HttpRequest) -> HttpResponse:
                     row = await service().begin_plan(plan_form.options(), actor_of(request))
                     service().plan_on(row)
                     return redirect("redistribution", row.key)
+            elif done == "redistribute":
+                row = await service().begin_plan({}, actor_of(request))
+                service().plan_on(row, apply_as=actor_of(request))
+                return redirect("redistribution", row.key)
             elif done == "load":
                 await _start_load(actor_of(request))
                 return redirect("redistributions")
@@ -156,24 +160,50 @@ def _load() -> Any:
 
 
 async def _traffic() -> dict[str, Any]:
-    """``share`` and ``count`` of the last ten seconds, ``stats``, and ``load``: the load's row or None."""
+    """``share`` and ``count`` of the last ten seconds, ``stats``, ``load``: the load's row or None.
+
+    ``needed``: transactions that a window of so many accounts should have.
+    """
     await gatherer().gather()
     share, count = gatherer().share(10.0)
-    return {"share": share, "count": count, "stats": gatherer().stats(), "load": _load()}
+    stats = await gatherer().stats()
+    needed = round(TRANSFERS_PER_ACCOUNT_MIN * stats["active"])
+    return {"share": share, "count": count, "stats": stats, "load": _load(), "needed": needed}
 
 
 @require_safe
 async def redistribution(request: HttpRequest, redistribution: str) -> HttpResponse:
     """``/redistributions/<id>/``: one from the first look at the traffic to the last.
 
-    Template ``redistribution.html``; ``HX-Request``: ``partials/redistribution_state.html``. Context: see
-    :func:`_context`.
+    Template ``redistribution.html``; ``HX-Request``: ``partials/redistribution_state.html``, or with
+    ``?account=`` ``partials/move_why.html``. Context: see :func:`_context` and :func:`_why`; ``key``.
     """
     row = await _found(redistribution)
-    template = "redistribution.html"
+    asked = request.GET.get("account", "")
+    why = {"key": row.key, **await _why(row, asked)}
     if request.headers.get("HX-Request"):
-        template = "partials/redistribution_state.html"
-    return render(request, template, _context(row))
+        if asked:
+            return render(request, "partials/move_why.html", why)
+        return render(request, "partials/redistribution_state.html", _context(row))
+    return render(request, "redistribution.html", {**_context(row), **why})
+
+
+async def _why(row: Redistribution, asked: str) -> dict[str, Any]:
+    """``why``: :func:`bankweb.redistribution.reasons.reason` or None; ``why_error``; ``first_moved``."""
+    plan = records.unpacked(row.plan)
+    found = {
+        "why": None,
+        "why_error": "",
+        "first_moved": plan["moves"][0][0] if plan and plan["moves"] else "",
+    }
+    if not asked:
+        return found
+    try:
+        if not asked.isdecimal():
+            raise Problem("invalid", "an account is a number")
+        return {**found, "why": await reason(row, int(asked[:12]))}
+    except Problem as problem:
+        return {**found, "why_error": problem.detail}
 
 
 @require_POST
@@ -255,9 +285,12 @@ def _steps(row: Redistribution) -> list[tuple[str, str]]:
 
 
 def _planning_step() -> int:
-    kinds = [event["k"] for event in service().planned_events]
+    """Where the partitioner is with the plan, or with its trial while that is made."""
+    events = service().planned_events
+    trial = all(event.get("trial", False) for event in events)
+    kinds = {event["k"] for event in events if event.get("trial", False) == trial}
     if not kinds:
         return 0
     if "hg.quality" in kinds:
         return 3
-    return 1 if "hg.level" in kinds else 2
+    return 2 if "hg.moves" in kinds else 1

@@ -85,6 +85,12 @@ async def newest(limit: int, before: int | None = None) -> list[Redistribution]:
     return await store.read(lambda: list(query[:limit]))
 
 
+async def newest_automatic() -> Redistribution | None:
+    """The last one that the automatic trigger asked for; None: it never did."""
+    query = Redistribution.objects.filter(origin="automatic").order_by("-id")
+    return await store.read(lambda: query.defer("plan", "events", "series").first())
+
+
 async def unfinished() -> list[Redistribution]:
     """Those that a process before this one left planning, running, paused, or aborted and not yet over."""
     wanted = (PLANNING, RUNNING, PAUSED, ABORTED)

@@ -15,6 +15,11 @@ class FiguresSerializer(serializers.Serializer):
     cross_shard_pct = serializers.FloatField(help_text="Percent of the transactions that touch two clusters.")
     load_imbalance_pct = serializers.FloatField(help_text="How far the busiest cluster is above the mean.")
     account_imbalance_pct = serializers.FloatField()
+    throughput_tps = serializers.FloatField(
+        allow_null=True,
+        required=False,
+        help_text="Committed per second; predicted: of a load that takes what it gets. Null: nobody trades.",
+    )
     window = serializers.IntegerField(help_text="Transactions these figures rest on.")
 
 
@@ -38,7 +43,9 @@ class RedistributionSerializer(serializers.Serializer):
     options = DocumentField()
     progress = ProgressSerializer()
     before = FiguresSerializer(allow_null=True)
-    predicted = FiguresSerializer(allow_null=True, help_text="The share is that of held-out traffic.")
+    predicted = FiguresSerializer(
+        allow_null=True, help_text="The share is the one to expect on traffic the plan has not seen."
+    )
     observed = FiguresSerializer(allow_null=True, help_text="Of the seconds after the last move.")
 
 
@@ -101,6 +108,7 @@ class ShardMapSerializer(serializers.Serializer):
 class AccessStatsSerializer(serializers.Serializer):
     half_life_s = serializers.FloatField()
     transactions = serializers.IntegerField(help_text="Of the fading window.")
+    active = serializers.IntegerField(help_text="Accounts in them.")
     reads = serializers.IntegerField()
     silent = serializers.ListField(
         child=serializers.IntegerField(), help_text="Nodes that did not answer: what they know is missing."
@@ -111,6 +119,29 @@ class AccessStatsSerializer(serializers.Serializer):
     recent_s = serializers.FloatField()
     hot = serializers.ListField(child=DocumentField(), help_text="account, cluster, count.")
     history = DocumentField(help_text="Rows by age from the newest, columns of neighbouring accounts.")
+
+
+class ReasonSerializer(serializers.Serializer):
+    account = serializers.IntegerField()
+    place = serializers.IntegerField(help_text="In the order of moves, from 1.")
+    of = serializers.IntegerField()
+    saved = serializers.IntegerField(help_text="Transactions of the window that cross no more.")
+    partners_here = serializers.IntegerField(help_text="Transactions shared with accounts where it was.")
+    partners_there = serializers.IntegerField(help_text="With accounts where it goes, at its turn.")
+    load = serializers.IntegerField(help_text="Accesses that go with it.")
+    window = serializers.IntegerField(allow_null=True)
+    partners = serializers.ListField(child=DocumentField(), help_text="Whom it trades with most.")
+    from_plan = serializers.BooleanField(help_text="false: partners are those of the traffic now.")
+    load_pct = serializers.ListField(
+        child=DocumentField(), allow_null=True, help_text="cluster, before, after: percent of the load."
+    )
+    undoes = serializers.CharField(allow_null=True)
+    part = serializers.IntegerField(allow_null=True)
+    phase = serializers.CharField(allow_null=True)
+    moved = serializers.BooleanField()
+    began_us = serializers.IntegerField(allow_null=True, help_text="UTC microseconds.")
+    took_ms = serializers.FloatField(allow_null=True)
+    together = serializers.IntegerField(help_text="Accounts that went with the same part.")
 
 
 class TriggerSerializer(serializers.Serializer):

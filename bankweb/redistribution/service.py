@@ -13,10 +13,16 @@ import secrets
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
+from django.urls import reverse
+
 from bankweb.identity import audit
 from bankweb.orchestration.bank import topology
 from bankweb.orchestration.beginnings import at_first_worker
+from bankweb.orchestration.experiments import REDISTRIBUTION, Experiment, experiments
+from bankweb.orchestration.hub import hub
 from bankweb.redistribution import records
+from bankweb.redistribution.benefit import with_throughput
 from bankweb.redistribution.latency import watch
 from bankweb.redistribution.models import Redistribution
 from bankweb.redistribution.records import (
@@ -29,10 +35,10 @@ from bankweb.redistribution.records import (
     REFUSED,
     RUNNING,
 )
-from bankweb.redistribution.traffic import HALF_LIFE_S, ask, gatherer, now_ms
+from bankweb.redistribution.traffic import ask, gatherer
 from bankweb.rest.problems import Problem
 from consensus.cluster.mover import Mover, Part, Step
-from consensus.cluster.plans import PlanError, make_plan
+from consensus.cluster.plans import PlanError, make_plan, warm
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +46,12 @@ SAMPLE_S: Final = 1.0
 SERIES_MAX: Final = 600
 VERIFY_S: Final = 5.0
 """After the last move: how long the new placement is watched before its figures are taken."""
-BEFORE_S: Final = 10.0
+BEFORE_S: Final = 5.0
+"""Before a plan: how long the throughput is averaged over."""
+LOOKBACK_S: Final = 10
+TOLD_MAX: Final = 600
+MOVES_TOLD: Final = 40
+"""What of the partitioner's events goes into the trace; all of them are kept with the plan."""
 OPTIONS: Final = ("max_moves", "price", "epsilon", "load_epsilon", "seed")
 STEERED: Final = {
     "pause": (RUNNING, PAUSED),
@@ -48,6 +59,17 @@ STEERED: Final = {
     "abort": (RUNNING, PAUSED, ABORTED),
 }
 """Commands, and the mover's states they make sense in."""
+
+
+def experiment(row: Redistribution) -> Experiment:
+    """What it is on the bank on show."""
+    title = "Taking back" if row.origin == "rollback" else "Redistribution"
+    return Experiment(REDISTRIBUTION, f"{title} {row.key[:8]}", reverse("redistribution", args=[row.key]))
+
+
+def _tell(kind: str, row: Redistribution, **fields: Any) -> None:
+    """An event of the trace about ``row``."""
+    hub().happened({"k": kind, "n": 0, "plan": row.key, **fields})
 
 
 class Carrying:
@@ -81,7 +103,8 @@ class Redistributions:
             Problem: one is being made or carried out (409), or making it failed (503).
         """
         row = await self.begin_plan(options, actor, origin)
-        await self._make(row, locked or set())
+        # A client that hangs up, or a request that takes too long, does not leave a plan half made.
+        await asyncio.shield(self._start(self._make(row, locked or set())))
         return row
 
     async def begin_plan(self, options: dict[str, Any], actor: str, origin: str = "hand") -> Redistribution:
@@ -104,13 +127,15 @@ class Redistributions:
             raise
         return row
 
-    def plan_on(self, row: Redistribution) -> None:
-        """Make the plan of ``row`` in the background."""
-        self._start(self._quietly(row))
+    def plan_on(self, row: Redistribution, apply_as: str | None = None) -> None:
+        """Make the plan of ``row`` in the background, and carry it out in the name of ``apply_as``."""
+        self._start(self._quietly(row, apply_as))
 
-    async def _quietly(self, row: Redistribution) -> None:
+    async def _quietly(self, row: Redistribution, apply_as: str | None) -> None:
         try:
             await self._make(row, set())
+            if apply_as is not None and row.status == PLANNED:
+                await self.apply(row, apply_as)
         except Problem as problem:
             _log.warning("plan %s: %s", row.key, problem.detail)
 
@@ -118,10 +143,13 @@ class Redistributions:
         here = gatherer()
         try:
             await here.gather(fresh_s=0.0)
-            sample = here.traffic.window(now_ms(), HALF_LIFE_S, int(row.options.get("seed", 0)))
+            sample = await here.window(int(row.options.get("seed", 0)))
             options = {name: row.options[name] for name in OPTIONS if name in row.options}
             options["locked"] = sorted(account - 1 for account in locked)
-            made, events = await make_plan(sample, here.placement, options, self.planned_events.append)
+            busy = int(await asyncio.to_thread(lambda: len(np.unique(sample.accounts))))
+            _tell("hg.snapshot", row, vertices=busy, nets=sample.count)
+            now_tps = watch().tps(BEFORE_S)
+            made, events = await make_plan(sample, here.placement, options, self._heard)
         except PlanError as error:
             await records.change(row, status=FAILED, reason=str(error), ended=records.now())
             raise Problem("unavailable", str(error)) from error
@@ -134,6 +162,7 @@ class Redistributions:
         finally:
             self.planning = None
         refused = made["status"] == "refused"
+        with_throughput(made["before"], made["predicted"], now_tps)
         await records.change(
             row,
             status=REFUSED if refused else PLANNED,
@@ -146,6 +175,18 @@ class Redistributions:
             events=records.packed(events),
             ended=records.now() if refused else None,
         )
+        if not refused:
+            _tell("mig.plan", row, moves=row.total)
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        """The partitioner tells what it does; pages hear of it, in short."""
+        self.planned_events.append(event)
+        if self.planning is None or len(self.planned_events) > TOLD_MAX:
+            return
+        fields = {name: value for name, value in event.items() if name != "k"}
+        if event["k"] == "hg.moves":
+            fields |= {"moves": event["moves"][:MOVES_TOLD], "count": len(event["moves"])}
+        _tell(event["k"], self.planning, **fields)
 
     # --- carrying out ------------------------------------------------------------------
 
@@ -160,8 +201,13 @@ class Redistributions:
             raise Problem(
                 "conflict", f"this redistribution is {row.status}; only a planned one can be applied"
             )
-        await audit.record(actor, "redistribution-apply", {"id": row.key, "moves": row.total}, "begun")
-        await records.change(row, status=RUNNING, started=records.now())
+        experiments().take(experiment(row))
+        try:
+            await audit.record(actor, "redistribution-apply", {"id": row.key, "moves": row.total}, "begun")
+            await records.change(row, status=RUNNING, started=records.now())
+        except BaseException:
+            experiments().give(experiment(row))
+            raise
         self._carry(row, [])
 
     async def rollback(self, row: Redistribution, actor: str) -> Redistribution:
@@ -190,8 +236,13 @@ class Redistributions:
             total=len(back),
             plan=records.packed({"moves": back, "table": [], "method": "rollback"}),
         )
-        await records.add(undoing)
-        await audit.record(actor, "redistribution-rollback", {"id": row.key, "moves": len(back)}, "begun")
+        experiments().take(experiment(undoing))
+        try:
+            await records.add(undoing)
+            await audit.record(actor, "redistribution-rollback", {"id": row.key, "moves": len(back)}, "begun")
+        except BaseException:
+            experiments().give(experiment(undoing))
+            raise
         self._carry(undoing, [])
         return undoing
 
@@ -210,6 +261,10 @@ class Redistributions:
         mover = carrying.mover
         if mover.state not in STEERED[command]:
             raise Problem("conflict", f"cannot {command}: moving is {mover.state}")
+        if command == "resume" and mover.state == PAUSED:
+            experiments().take(experiment(row))
+        elif command == "pause":
+            experiments().give(experiment(row))
         {"pause": mover.pause, "resume": mover.resume, "abort": mover.abort}[command]()
         # Queued in the step that acts, so before what the run writes when it ends.
         await records.change(carrying.row, status=mover.state)
@@ -262,6 +317,8 @@ class Redistributions:
     async def _run(self, carrying: Carrying) -> None:
         row, mover = carrying.row, carrying.mover
         try:
+            if mover.state != PAUSED:
+                await experiments().have(experiment(row))
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(carrying))
                 state = await mover.run()
@@ -280,14 +337,19 @@ class Redistributions:
                 reason=reason,
                 moved=len(mover.moved),
                 ended=records.now(),
-                observed=gatherer().figures(VERIFY_S),
+                observed=_observed(),
                 series=row.series,
             )
+            if state == ABORTED:
+                _tell("mig.abort", row, why=f"stopped after {len(mover.moved)} of {row.total} accounts")
+            else:
+                _tell("mig.done", row, moved=len(mover.moved))
         except asyncio.CancelledError:
             # The site stops: the row stays as it is, and the next process goes on.
             raise
         except Exception:
             _log.exception("redistribution %s failed", row.key)
+            _tell("mig.abort", row, why="the site failed; its log says how")
             await records.change(
                 row,
                 status=FAILED,
@@ -297,10 +359,14 @@ class Redistributions:
             )
         finally:
             self.carrying = None
+            experiments().give(experiment(row))
 
     async def _watch(self, carrying: Carrying) -> None:
         """One row of the series a second: how the share across clusters falls while accounts move."""
         row, here = carrying.row, gatherer()
+        if not row.series:
+            await here.gather(fresh_s=0.0)
+            row.series = lookback()
         while True:
             await here.gather(fresh_s=0.0)
             share, _count = here.share(2.0)
@@ -324,6 +390,7 @@ class Redistributions:
     def start(self) -> None:
         """Go on with unfinished ones once the bank is there."""
         at_first_worker(self.resume_unfinished)
+        at_first_worker(warm)
         watch()
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
@@ -337,6 +404,20 @@ class Redistributions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def lookback() -> list[list[Any]]:
+    """Rows of a series for the seconds just before now, from what is remembered of them."""
+    here = gatherer()
+    return [
+        [-float(ago), here.share(1.0, ago)[0], 0, watch().tps(1.0, ago), None]
+        for ago in range(LOOKBACK_S, 0, -1)
+    ]
+
+
+def _observed() -> dict[str, Any] | None:
+    figures = gatherer().figures(VERIFY_S)
+    return None if figures is None else {**figures, "throughput_tps": watch().tps(VERIFY_S)}
 
 
 @cache

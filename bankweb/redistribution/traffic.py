@@ -15,7 +15,7 @@ from bankweb.orchestration.nodes import best_node
 from bankweb.rest.problems import Problem
 from consensus.cluster import plans
 from consensus.cluster.plans import Placement
-from consensus.sharding.traffic import Traffic
+from consensus.sharding.traffic import Ints, Sample, Traffic
 from consensus.types import NodeId
 
 HALF_LIFE_S: Final = 60.0
@@ -39,20 +39,27 @@ class Gatherer:
         """Nodes that did not tell what they remember when they were asked last."""
         self._gathered_at = -1e9
         self._incarnation = -1
+        self._placed: list[Any] | None = None
+        """What nodes said of the number of their moves when all of the map was read last."""
         self._lock = asyncio.Lock()
 
     async def gather(self, *, fresh_s: float = FRESH_S) -> None:
-        """Take up what every connected node remembers; done at most once at a time."""
+        """Take up what every connected node remembers; done at most once at a time.
+
+        Args:
+            fresh_s: what was gathered so long ago will do; 0 also reads the map where nothing seems to have
+                moved, for a node's status may be a moment old.
+        """
         async with self._lock:
             if time.monotonic() - self._gathered_at < fresh_s:
                 return
             nodes = list(hub().nodes)
             heard = await asyncio.gather(*(plans.gather(self.traffic, node, ask) for node in nodes))
             self.silent = [node for node, answered in zip(nodes, heard, strict=True) if not answered]
-            await self._place()
+            await self._place(always=fresh_s == 0.0)
             self._gathered_at = time.monotonic()
 
-    async def _place(self) -> None:
+    async def _place(self, *, always: bool) -> None:
         """Ask a node of every cluster what has moved.
 
         What one of them cannot tell another does: each is told of every flip. A cluster out of reach changes
@@ -62,15 +69,25 @@ class Gatherer:
         if incarnation != self._incarnation:
             self._incarnation = incarnation
             self.placement.begin()
+        known = [(view.status.get("incarnation"), view.status.get("epoch")) for view in hub().nodes.values()]
+        if known == self._placed and not always:
+            return
+        whole = True
         for cluster in self.placement.clusters:
             try:
-                await self.placement.read(best_node(cluster), ask)
+                whole &= await self.placement.read(best_node(cluster), ask)
             except Problem:
-                continue
+                whole = False
+        self._placed = known if whole else None
 
-    def share(self, span_s: float) -> tuple[float | None, int]:
-        """Percent of the last ``span_s`` seconds' transactions that would cross now, and how many."""
-        seen = self.traffic.since(now_ms(), span_s)
+    def share(self, span_s: float, until_s: float = 0.0) -> tuple[float | None, int]:
+        """Percent of the transactions of a stretch of time that would cross now, and how many there were.
+
+        Args:
+            span_s: how long it was.
+            until_s: how long ago it ended.
+        """
+        seen = self.traffic.since(now_ms(), span_s, until_s)
         if not seen.count:
             return None, 0
         return round(seen.cross_shard_pct(self.placement.blocks), 2), seen.count
@@ -90,20 +107,27 @@ class Gatherer:
             "window": seen.count,
         }
 
-    def stats(self) -> dict[str, Any]:
+    async def window(self, seed: int = 0) -> Sample:
+        """The traffic that a plan is made of; large, so not on the event loop."""
+        return await asyncio.to_thread(self.traffic.window, now_ms(), HALF_LIFE_S, seed)
+
+    async def recent(self) -> Ints:
+        """Shape (accounts,): how often each was used in the last :data:`RECENT_S` seconds."""
+        return await asyncio.to_thread(self.traffic.recent, now_ms(), RECENT_S)
+
+    async def stats(self) -> dict[str, Any]:
         """The document of ``access-stats/``."""
-        now = now_ms()
+        seen, recent = await self.window(), await self.recent()
         placement = self.placement
-        seen = self.traffic.window(now, HALF_LIFE_S)
         k = len(placement.clusters)
         load = seen.load(placement.blocks, k)
         total = max(1, int(load.sum()))
-        recent = self.traffic.recent(now, RECENT_S)
         hottest = np.argsort(-recent, kind="stable")[:HOT]
         sizes = np.bincount(placement.blocks, minlength=k)
         return {
             "half_life_s": HALF_LIFE_S,
             "transactions": seen.count,
+            "active": len(np.unique(seen.accounts)),
             "reads": int(seen.reads.sum()),
             "missed": self.traffic.missed,
             "silent": self.silent,
@@ -129,19 +153,18 @@ class Gatherer:
             ],
         }
 
-    def history(self) -> dict[str, Any]:
+    async def history(self) -> dict[str, Any]:
         """Accesses by account and time: rows from the newest, columns of neighbouring accounts."""
         bins = min(HISTORY_BINS, self.placement.accounts)
-        rows = self.traffic.history(now_ms(), HISTORY_BUCKET_S, HISTORY_BUCKETS, bins)
+        rows = await asyncio.to_thread(
+            self.traffic.history, now_ms(), HISTORY_BUCKET_S, HISTORY_BUCKETS, bins
+        )
         return {"bucket_s": HISTORY_BUCKET_S, "bins": bins, "rows": rows.tolist()}
 
 
 async def ask(node: NodeId, name: str, **arguments: Any) -> Any:
     """The body of a node's answer, or None when it gives none in time."""
-    try:
-        return await hub().call(node, name, deadline_s=ASK_DEADLINE_S, **arguments)
-    except Problem:
-        return None
+    return await hub().ask(node, name, deadline_s=ASK_DEADLINE_S, **arguments)
 
 
 def now_ms() -> float:

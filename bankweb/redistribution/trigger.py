@@ -12,6 +12,7 @@ import time
 from functools import cache
 from typing import Any, Final
 
+from bankweb.orchestration.experiments import BENCHMARK, experiments
 from bankweb.redistribution import records
 from bankweb.redistribution.records import PLANNED
 from bankweb.redistribution.service import redistributions
@@ -38,9 +39,16 @@ class AutomaticTrigger:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Look, if it was on when the last site stopped."""
-        if (await records.trigger()).on:
-            self.start()
+        """Look, if it was on when the last site stopped; what that one did still cools down."""
+        settings = await records.trigger()
+        if not settings.on:
+            return
+        last = await records.newest_automatic()
+        if last is not None:
+            age_s = (records.now() - last.created).total_seconds()
+            self._not_before = time.monotonic() + settings.cooldown_s - age_s
+            self.armed = last.started is None
+        self.start()
 
     def start(self) -> None:
         """Begin to look, on the running loop; once."""
@@ -90,6 +98,10 @@ class AutomaticTrigger:
             return
         service = redistributions()
         if service.carrying is not None or service.planning is not None:
+            return
+        taken = next((one for one in experiments().holders if one.what != BENCHMARK), None)
+        if taken is not None:
+            self.said = f"waits: {taken.title} has the bank"
             return
         self.high_windows = 0
         self._not_before = time.monotonic() + settings.cooldown_s

@@ -62,9 +62,10 @@ def required(body: dict[str, Any], name: str, where: str = "") -> Any:
 
 
 class Param(NamedTuple):
-    """A query parameter: an integer, a flag, one of ``choices``, or text of up to 200 characters.
+    """A query parameter: an integer, a flag, one or some of ``choices``, or text of up to 200 characters.
 
-    ``default`` None: it may be left out and is then None. ``kind``: ``int``, ``bool``, ``str``.
+    ``default`` None: it may be left out and is then None. ``kind``: ``int``, ``bool``, ``str``, ``list``
+    (some of ``choices``, separated by commas; it is read as a list).
     """
 
     name: str
@@ -77,6 +78,9 @@ class Param(NamedTuple):
 
     def documented(self) -> OpenApiParameter:
         """The parameter as the OpenAPI schema shows it."""
+        if self.kind == "list":
+            items = {"type": "array", "items": {"type": "string", "enum": list(self.choices)}, "minItems": 1}
+            return OpenApiParameter(self.name, items, description=self.text, style="form", explode=False)
         described: Any = {"int": OpenApiTypes.INT64, "bool": OpenApiTypes.BOOL, "str": OpenApiTypes.STR}[
             self.kind
         ]
@@ -102,10 +106,17 @@ class Param(NamedTuple):
             if text not in _BOOLEANS:
                 raise invalid(self.name, f"must be true or false, not {shown(text)}")
             return _BOOLEANS[text]
-        if self.choices and text not in self.choices:
-            raise invalid(self.name, f"must be one of {', '.join(self.choices)}, not {shown(text)}")
+        if self.kind == "list":
+            return [self._one(part) for part in text.split(",")]
+        if self.choices:
+            return self._one(text)
         if len(text) > TEXT_MAX or "\x00" in text:
             raise invalid(self.name, f"must be text of up to {TEXT_MAX} characters without NUL")
+        return text
+
+    def _one(self, text: str) -> str:
+        if text not in self.choices:
+            raise invalid(self.name, f"must be one of {', '.join(self.choices)}, not {shown(text)}")
         return text
 
 

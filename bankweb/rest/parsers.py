@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import msgspec
 from django.conf import settings
@@ -39,16 +40,36 @@ def read_bytes(request: HttpRequest) -> bytes:
     try:
         body: bytes = request.body
     except RequestDataTooBig:
-        raise too_large() from None
+        raise too_large(settings.BODY_BYTES_MAX) from None
     except UnreadablePostError as error:
         raise Problem("malformed", "the body broke off") from error
     if len(body) > settings.BODY_BYTES_MAX:
-        raise too_large()
+        raise too_large(settings.BODY_BYTES_MAX)
     return body
 
 
-def too_large() -> Problem:
-    return Problem("too_large", f"a body may have {settings.BODY_BYTES_MAX} bytes")
+def too_large(most: int) -> Problem:
+    return Problem("too_large", f"a body may have {most} bytes")
+
+
+class _Body(io.RawIOBase):
+    """The body of a request as a file. A large one lies on disk; it is never held as a whole."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._request.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def body_file(request: HttpRequest) -> IO[bytes]:
+    """The body of ``request``, to be read once, in a thread."""
+    return cast("IO[bytes]", io.BufferedReader(_Body(request)))
 
 
 def decode(data: bytes) -> Any:

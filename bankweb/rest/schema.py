@@ -67,6 +67,14 @@ def _bounded(part: Any) -> Any:
     return {**bounded, "maximum": topology().accounts} if ACCOUNT in part else bounded
 
 
+def optional(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties of a body of which each may be left out or null, which means the same."""
+    return {
+        name: {**said, "nullable": True, **({"enum": [*said["enum"], None]} if "enum" in said else {})}
+        for name, said in properties.items()
+    }
+
+
 def documented(
     summary: str,
     ok: Any,

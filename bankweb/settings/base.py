@@ -12,6 +12,9 @@
     host names the site answers to, separated by commas; default: the names of loopback.
 ``PAXOS_BANK_DJANGO_SECRET``
     key that signs cookies; default: the data folder's file ``django-secret``.
+``PAXOS_BANK_AMBIENT``
+    transfers of the site's own: ``on``, ``off``, ``fresh`` (on until somebody switches them off; what
+    ``runbank`` says); default: off until somebody switches them on.
 """
 
 from __future__ import annotations
@@ -47,6 +50,9 @@ BANK_ACTOR = "local"
 """Who the holder of the token acts as."""
 
 BODY_BYTES_MAX = 4 << 20
+# Files that go to the disk piece by piece may be larger: a packed ring of a recording is 64 MiB.
+UPLOAD_BYTES_MAX = 96 << 20
+UPLOAD_PATHS = ("/api/recordings/",)
 """A longer request body is refused with 413."""
 BATCH_TRANSFERS_MAX = 10_000
 KEY_HOURS = 24
@@ -56,6 +62,9 @@ KEPT_TRANSACTIONS_MAX = 20_000
 KEPT_BATCHES_MAX = 200
 """Batches sent without a key whose results can still be asked for."""
 AUDIT_ROWS_MAX = 100_000
+BANK_AMBIENT = os.environ.get("PAXOS_BANK_AMBIENT", "")
+if BANK_AMBIENT not in ("", "on", "off", "fresh"):
+    raise ImproperlyConfigured(f"PAXOS_BANK_AMBIENT: must be on, off or fresh, not {BANK_AMBIENT!r:.20}")
 
 # --- Django --------------------------------------------------------------------------------------
 
@@ -90,6 +99,7 @@ INSTALLED_APPS = [
     "bankweb.testsets",
     "bankweb.redistribution",
     "bankweb.observatory",
+    "bankweb.lab",
 ]
 
 # All of these run on the event loop without a change of thread (bankweb/middleware.py says why).
@@ -187,6 +197,8 @@ SPECTACULAR_SETTINGS = {
         "NodeStateEnum": "bankweb.orchestration.serializers.STATES",
         "RunStateEnum": "bankweb.testsets.serializers.STATES",
         "RedistributionStatusEnum": "bankweb.redistribution.serializers.STATUSES",
+        "TransactionKindEnum": "bankweb.ledger.serializers.KINDS",
+        "VerdictKindEnum": "bankweb.lab.serializers.VERDICT_KINDS",
         "BenchmarkStatusEnum": "bankweb.benchmarks.serializers.STATUSES",
     },
 }

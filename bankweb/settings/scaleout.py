@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from bankweb.settings.base import *  # noqa: F403
+from bankweb.settings.base import BANK_AMBIENT as _AMBIENT
 from bankweb.settings.base import BASE_DIR
 
 _database = urlsplit(os.environ.get("PAXOS_BANK_DATABASE", ""))
@@ -31,6 +32,9 @@ DATABASES = {
         "CONN_MAX_AGE": 60,
     }
 }
+
+# A bank of several machines is quiet unless somebody says otherwise.
+BANK_AMBIENT = "" if _AMBIENT == "fresh" else _AMBIENT
 
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_SECURE = True

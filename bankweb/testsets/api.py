@@ -28,7 +28,8 @@ _BOUNDS: Final = {
     "accounts": (1, files.ACCOUNTS_MAX),
     "balance": (0, files.BALANCE_MAX),
 }
-_KNOWN: Final = frozenset(("file", "content", "name", *_BOUNDS))
+BANKS: Final = ("private", "shown")
+_KNOWN: Final = frozenset(("file", "content", "name", "bank", *_BOUNDS))
 _JSON_FILE: Any = {"application/json": serializers.FILE_SCHEMA}
 
 
@@ -58,6 +59,11 @@ def _added(body: dict[str, Any]) -> Run:
     for name in ("file", "content", "name"):
         if type(body.get(name, "")) is not str:
             raise invalid(name, f"must be text, not {shown(body[name])}")
+    bank = body.get("bank", "private")
+    if bank not in BANKS:
+        raise invalid("bank", f"must be one of {', '.join(BANKS)}, not {shown(bank)}")
+    if bank == "shown" and not _BOUNDS.keys().isdisjoint(body):
+        raise invalid("bank", "the bank on show has its own sizes")
     given = {name: integer(body[name], name, *_BOUNDS[name]) for name in _BOUNDS if name in body}
     if "file" in body:
         shipped, data = files.read_shipped(body["file"])
@@ -68,7 +74,8 @@ def _added(body: dict[str, Any]) -> Run:
         except UnicodeEncodeError:
             raise invalid("content", "is not text that UTF-8 can hold") from None
         sizes, name = Sizes(), body.get("name", "")[:200] or "content"
-    return runs().add(name, data, Sizes(**{name: getattr(sizes, name) for name in _BOUNDS} | given))
+    sizes = Sizes(**{name: getattr(sizes, name) for name in _BOUNDS} | given)
+    return runs().add(name, data, sizes, on_show=bank == "shown")
 
 
 class TestsetDetail(BankView):
@@ -100,6 +107,18 @@ class TestsetSkip(BankView):
         found = runs().get(run)
         number = runs().skip(found)
         await audit.record(actor_of(request), "testset-skip", {"run": run, "set": number}, "ok")
+        return answer(found.summary())
+
+
+class TestsetRelease(BankView):
+    @documented("Give the bank back", serializers.RunSerializer, errors=(404, 409, 413, 503))
+    async def post(self, request: HttpRequest, run: int) -> HttpResponse:
+        """A private one is stopped; the one on show is free for others, its nodes mended."""
+        read_query(request)
+        no_body(request, read_bytes(request))
+        found = runs().get(run)
+        await runs().release(found)
+        await audit.record(actor_of(request), "testset-release", {"run": run}, "ok")
         return answer(found.summary())
 
 

@@ -11,5 +11,6 @@ urlpatterns = [
     path("testsets/<int:run>/", api.TestsetDetail.as_view(), name="api-testset"),
     path("testsets/<int:run>/next/", api.TestsetNext.as_view(), name="api-testset-next"),
     path("testsets/<int:run>/skip/", api.TestsetSkip.as_view(), name="api-testset-skip"),
+    path("testsets/<int:run>/release/", api.TestsetRelease.as_view(), name="api-testset-release"),
     path("testsets/<int:run>/print/", api.TestsetPrint.as_view(), name="api-testset-print"),
 ]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from django.conf import settings
 
+from bankweb.orchestration.bank import topology
 from bankweb.rest.problems import Problem, invalid
 from consensus import topology_file
 from consensus.testset.csvtext import FaultError
@@ -47,6 +48,13 @@ class Sizes(msgspec.Struct, frozen=True):
             return topology_file.generate(**msgspec.structs.asdict(self))
         except TopologyError as error:
             raise invalid("accounts", str(error)) from error
+
+
+def shown_sizes() -> Sizes:
+    """Of the bank on show."""
+    bank = topology()
+    nodes = max(len(cluster.members) for cluster in bank.clusters)
+    return Sizes(len(bank.clusters), nodes, bank.accounts, bank.initial_balance)
 
 
 class ShippedFile(msgspec.Struct, frozen=True):

@@ -20,13 +20,16 @@ class UploadForm(forms.Form):
     nodes = forms.IntegerField(min_value=1, max_value=files.NODES_MAX, initial=3)
     accounts = forms.IntegerField(min_value=1, max_value=files.ACCOUNTS_MAX, initial=9_000)
     balance = forms.IntegerField(min_value=0, max_value=files.BALANCE_MAX, initial=10)
+    bank = forms.ChoiceField(
+        choices=[("private", "a private one of these sizes"), ("shown", "the one on show")], required=False
+    )
 
     def run(self) -> Run | None:
         """The run of a valid form; None when the file or the sizes will not do, which the form then says."""
         values: dict[str, Any] = dict(self.cleaned_data)
-        upload = values.pop("file")
+        upload, on_show = values.pop("file"), values.pop("bank") == "shown"
         try:
-            return runs().add(upload.name[:200], upload.read(), Sizes(**values))
+            return runs().add(upload.name[:200], upload.read(), Sizes(**values), on_show=on_show)
         except Problem as problem:
             field, _, cause = problem.detail.partition(": ")
             name = {"content": "file"}.get(field, field)

@@ -29,6 +29,7 @@ async def testsets(request: HttpRequest) -> HttpResponse:
     Context:
         form: :class:`UploadForm`.
         shipped: :func:`bankweb.testsets.files.shipped`.
+        shown_sizes: of the bank on show; files for a bank of those sizes can be run there.
         runs: newest first, each a :class:`bankweb.testsets.runs.Run`.
 
     POST takes a file in, either a shipped one (field ``shipped``) or an upload, and redirects to its run. A
@@ -40,7 +41,12 @@ async def testsets(request: HttpRequest) -> HttpResponse:
         if run is not None:
             await audit.record(actor_of(request), "testset", {"run": run.id, "name": run.name}, "ok")
             return redirect("testset", run.id)
-    context = {"form": form, "shipped": files.shipped(), "runs": runs().newest_first()}
+    context = {
+        "form": form,
+        "shipped": files.shipped(),
+        "runs": runs().newest_first(),
+        "shown_sizes": files.shown_sizes(),
+    }
     return render(request, "testsets.html", context, status=422 if request.method == "POST" else 200)
 
 
@@ -50,7 +56,8 @@ def _taken(request: HttpRequest) -> tuple[Run | None, UploadForm]:
         return (form.run() if form.is_valid() else None), form
     try:
         shipped, data = files.read_shipped(request.POST["shipped"])
-        return runs().add(shipped.name, data, shipped.sizes), UploadForm()
+        on_show = request.POST.get("bank") == "shown"
+        return runs().add(shipped.name, data, shipped.sizes, on_show=on_show), UploadForm()
     except Problem as problem:
         messages.error(request, problem.detail)
         return None, UploadForm()
@@ -75,6 +82,18 @@ async def next_set(request: HttpRequest, run: int) -> HttpResponse:
 async def skip_set(request: HttpRequest, run: int) -> HttpResponse:
     """``/testsets/<run>/skip/``: leave the next set out. No fields; answers as :func:`testset`."""
     return await _changed(request, _found(run), "testset-skip", runs().skip)
+
+
+@require_POST
+async def release(request: HttpRequest, run: int) -> HttpResponse:
+    """``/testsets/<run>/release/``: give its bank back. No fields; goes back to the run."""
+    found = _found(run)
+    try:
+        await runs().release(found)
+        await audit.record(actor_of(request), "testset-release", {"run": run}, "ok")
+    except Problem as problem:
+        messages.error(request, problem.detail)
+    return redirect("testset", run)
 
 
 async def _changed(

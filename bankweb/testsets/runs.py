@@ -13,11 +13,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
+from django.urls import reverse
 from rich.console import Console
 
+from bankweb.orchestration.bank import topology as shown_topology
+from bankweb.orchestration.experiments import TESTSET, Experiment, experiments
 from bankweb.rest.problems import Problem
-from bankweb.testsets.files import Sizes, read_sets
+from bankweb.testsets.files import Sizes, read_sets, shown_sizes
 from bankweb.testsets.private import Bench, open_bank
+from bankweb.testsets.shown import open_shown
 from consensus.cli.shell.commands import Shell
 from consensus.client.errors import ClientError, OperatorError
 from consensus.cluster.folder import FolderError
@@ -33,6 +37,8 @@ KEPT_MAX: Final = 20
 """Runs; the oldest that is not under way goes first."""
 IDLE_S: Final = 900.0
 """A bank that nobody used for so long is stopped; the next set starts another."""
+SHOWN_IDLE_S: Final = 120.0
+"""The bank on show is given back sooner: others wait for it."""
 PRINT_WIDTH: Final = 100_000
 """Columns of printed text: lines are not wrapped here."""
 FUNCTIONS: Final = ("printbalance", "printdb", "printview", "printlog", "performance")
@@ -42,6 +48,7 @@ _FAULTS: Final = (
 )  # fmt: skip
 
 bank_factory: Callable[[Topology], Awaitable[Bench]] = open_bank
+shown_factory: Callable[[Topology], Awaitable[Bench]] = open_shown
 """Tests put a fake there."""
 
 
@@ -53,11 +60,22 @@ class Run:
             may do).
         at: index of the next set.
         over: commands of the running set that are over.
+        on_show: whether it uses the bank on show, not a private one.
         ended: per set that was run or skipped, in order: (set, report or None).
     """
 
-    def __init__(self, number: int, name: str, sizes: Sizes, topology: Topology, sets: list[TestSet]) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        sizes: Sizes,
+        topology: Topology,
+        sets: list[TestSet],
+        *,
+        on_show: bool = False,
+    ) -> None:
         self.id = number
+        self.on_show = on_show
         self.name = name
         self.sizes = sizes
         self.topology = topology
@@ -74,6 +92,11 @@ class Run:
     @property
     def busy(self) -> bool:
         return self.state in ("starting", "running")
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it is on the bank on show."""
+        return Experiment(TESTSET, f"Test set {self.name}", reverse("testset", args=[self.id]))
 
     @property
     def upcoming(self) -> TestSet | None:
@@ -100,6 +123,7 @@ class Run:
             "commands_over": self.over,
             "commands_total": len(upcoming.commands) if upcoming else 0,
             "bank": self.bench is not None,
+            "on_show": self.on_show,
         }
 
     def document(self) -> dict[str, Any]:
@@ -131,13 +155,15 @@ class Runs:
             raise Problem("not_found", f"there is no run {number}; a restart of the site forgets them")
         return self._runs[number]
 
-    def add(self, name: str, data: bytes, sizes: Sizes) -> Run:
-        """Take a file in; nothing is run yet.
+    def add(self, name: str, data: bytes, sizes: Sizes, *, on_show: bool = False) -> Run:
+        """Take a file in; nothing is run yet. ``on_show``: for the bank on show, whatever ``sizes`` says.
 
         Raises:
             Problem: the file is malformed, with line and column, or the sizes are (400).
         """
-        topology = sizes.topology()
+        if on_show:
+            sizes = shown_sizes()
+        topology = shown_topology() if on_show else sizes.topology()
         sets = read_sets(data, topology)
         if len(self._runs) >= KEPT_MAX:
             oldest = next((run for run in self._runs.values() if run.bench is None and not run.busy), None)
@@ -145,7 +171,7 @@ class Runs:
                 raise Problem("conflict", "every run that is kept is under way")
             del self._runs[oldest.id]
         self._number += 1
-        run = self._runs[self._number] = Run(self._number, name, sizes, topology, sets)
+        run = self._runs[self._number] = Run(self._number, name, sizes, topology, sets, on_show=on_show)
         return run
 
     def next(self, run: Run) -> None:
@@ -158,6 +184,8 @@ class Runs:
         busy = next((other for other in self._runs.values() if other.busy), None)
         if busy is not None:
             raise Problem("conflict", f"run {busy.id} is under way; one private bank runs at a time")
+        if run.on_show and run.experiment not in experiments().holders:
+            experiments().take(run.experiment)
         run.state, run.error, run.over = "running" if run.bench else "starting", "", 0
         run.task = asyncio.create_task(self._carry_out(run), name=f"testset-{run.id}")
 
@@ -172,6 +200,16 @@ class Runs:
         run.at += 1
         run.over = 0
         return test_set.number
+
+    async def release(self, run: Run) -> None:
+        """Stop its bank, or give the one on show back.
+
+        Raises:
+            Problem: a set is under way (409).
+        """
+        if run.busy:
+            raise Problem("conflict", "a set of this run is under way")
+        await self._stop_bank(run)
 
     async def print(self, run: Run, function: str, argument: str = "") -> str:
         """What one of :data:`FUNCTIONS` prints about the run's bank as its last set left it.
@@ -221,8 +259,9 @@ class Runs:
         try:
             if run.bench is None:
                 for other in self._runs.values():
-                    await self._stop_bank(other)
-                run.bench = await bank_factory(run.topology)
+                    if other is not run:
+                        await self._stop_bank(other)
+                run.bench = await (shown_factory if run.on_show else bank_factory)(run.topology)
                 run.state = "running"
 
             def told(over: int) -> None:
@@ -250,7 +289,9 @@ class Runs:
         """The bank of this run is in use: count the idle time anew."""
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._idle_over, run)
+        self._idle = asyncio.get_running_loop().call_later(
+            SHOWN_IDLE_S if run.on_show else IDLE_S, self._idle_over, run
+        )
 
     def _idle_over(self, run: Run) -> None:
         if run.busy:
@@ -262,8 +303,13 @@ class Runs:
 
     async def _stop_bank(self, run: Run) -> None:
         bench, run.bench = run.bench, None
-        if bench is not None:
-            await bench.close()
+        try:
+            if bench is not None:
+                await bench.close()
+        except Problem as problem:  # of the bank on show: a node could not be mended
+            run.error = problem.detail
+        finally:
+            experiments().give(run.experiment)
 
 
 _runs: Runs | None = None

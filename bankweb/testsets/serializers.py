@@ -27,7 +27,8 @@ class RunSerializer(serializers.Serializer):
     next = serializers.IntegerField(allow_null=True, help_text="Number of the next set; null at the end.")
     commands_over = serializers.IntegerField(help_text="Of the set that is running.")
     commands_total = serializers.IntegerField(help_text="Of the next set.")
-    bank = serializers.BooleanField(help_text="Whether its private bank is up.")
+    bank = serializers.BooleanField(help_text="Whether it has its bank at the moment.")
+    on_show = serializers.BooleanField(help_text="Whether that is the one on show.")
 
 
 class RunDetailSerializer(RunSerializer):
@@ -48,6 +49,12 @@ _SIZES: dict[str, Any] = {
     "nodes": {"type": "integer", "minimum": 1, "maximum": files.NODES_MAX},
     "accounts": {"type": "integer", "minimum": 1, "maximum": files.ACCOUNTS_MAX},
     "balance": {"type": "integer", "minimum": 0, "maximum": files.BALANCE_MAX},
+    "bank": {
+        "type": "string",
+        "enum": ["private", "shown"],
+        "default": "private",
+        "description": "shown: the one on show, reset before each set; it has its own sizes.",
+    },
 }
 FILE_SCHEMA: dict[str, Any] = {
     "oneOf": [

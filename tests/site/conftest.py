@@ -40,21 +40,25 @@ async def site(
 ) -> AsyncIterator[Site]:
     """The whole ASGI application on an empty database, its bank a fake."""
     from bankweb import store
-    from bankweb.ledger import doubts, gateway, steps
+    from bankweb.ledger import ambient, doubts, gateway, steps
     from bankweb.observatory import live
-    from bankweb.orchestration import faults, hub, processes
+    from bankweb.orchestration import experiments, faults, hub, processes
     from bankweb.testsets import runs
 
     hub.forget()
+    experiments.experiments.cache_clear()
+    ambient.ambient.cache_clear()
     live.forget()
     processes.forget()
     monkeypatch.setattr(gateway, "client_factory", lambda: bank)
     from bankweb import asgi
 
     monkeypatch.setattr(runs, "bank_factory", FakeBench.open)
+    monkeypatch.setattr(runs, "shown_factory", FakeBench.open)
     live.live()
     steps.steps()
     yield Site(asgi.application)
+    await ambient.ambient().close()
     await runs.close()
     await doubts.close()
     await steps.close()

@@ -25,7 +25,7 @@ def _addresses() -> list[str]:
                 if path != "admin/":
                     walk(pattern.url_patterns, path)
             else:
-                found.append("/" + re.sub(r"<(int|str):\w+>", "1", path))
+                found.append("/" + re.sub(r"<(int|str|slug):\w+>", "1", path))
 
     walk(get_resolver().url_patterns, "")
     return [*found, "/admin/"]
@@ -179,3 +179,33 @@ async def test_the_audit_log_is_for_reading(site: Site, workers: dict[int, FakeW
     assert page.status == 200
     assert "fail" in page.text
     assert (await site.get("/admin/identity/action/add/", token=None)).status == 403
+
+
+async def test_programs_pass_without_what_browsers_need(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's way makes two tasks and a thread's turn for each request; both ways end with a signal."""
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.signals import request_finished
+
+    ways: list[str] = []
+    ended: list[object] = []
+    handle = ASGIHandler.handle
+
+    async def watched(self: ASGIHandler, scope: dict[str, object], receive: object, send: object) -> None:
+        ways.append(str(scope["path"]))
+        await handle(self, scope, receive, send)
+
+    def finished(sender: object, **_: object) -> None:
+        ended.append(sender)
+
+    monkeypatch.setattr(ASGIHandler, "handle", watched)
+    request_finished.connect(finished)
+    try:
+        assert (await site.get("/api/clusters/")).status == 200
+        assert (await site.post("/api/transactions/", {})).status == 400
+        assert (await site.get("/api/clusters/", token="wrong")).status == 401
+        assert (ways, len(ended)) == ([], 3)
+        await site.sign_in()
+        assert (await site.get("/api/clusters/", token=None)).status == 200
+        assert ways == ["/", "/api/clusters/"]
+    finally:
+        request_finished.disconnect(finished)

@@ -158,6 +158,31 @@ async def test_what_is_too_much_for_a_frame_is_counted(site: Site, workers: dict
     await socket.disconnect()
 
 
+async def test_causes_are_numbers_of_the_run(site: Site, workers: dict[int, FakeWorker]) -> None:
+    socket = await _open(site)
+    await _next(socket, "key")
+    message = {"n": 1, "to": 2, "m": "accept", "mid": "x.1", "bytes": 9, "inc": 1, "s": 8, "b": [1, 1]}
+    own = {"n": 1, "inc": 1, "s": 8, "b": [1, 1]}
+    await workers[1].report(
+        {"k": "paxos.accepted", "ts": 1, "ns": 4, **own},
+        {"k": "msg.send", "ts": 2, "ns": 5, "by": 4, **message},
+        {"k": "paxos.chosen", "ts": 9, "ns": 6, "by": 77, **own},
+    )
+    await workers[2].report(
+        {"k": "msg.recv", "ts": 3, "ns": 4, **message},
+        {"k": "paxos.accepted", "ts": 4, "ns": 5, "by": 4, **own, "n": 2},
+        {"k": "mark", "ts": 5, "text": "a", "by": [], "mid": {}, "ns": "?"},
+    )
+    seen: list[dict[str, Any]] = []
+    while not any(event["k"] == "mark" for event in seen):
+        seen += [event for event in (await _next(socket, "frame"))["events"] if event["k"] != "agg"]
+    number = {event["ts"]: event["q"] for event in seen}
+    cause = {event["ts"]: event.get("cause") for event in seen}
+    assert cause == {1: None, 2: number[1], 9: None, 3: number[2], 4: number[3], 5: None}
+    assert not any("by" in event for event in seen)
+    await socket.disconnect()
+
+
 async def test_an_event_that_is_none_is_left_out(site: Site, workers: dict[int, FakeWorker]) -> None:
     socket = await _open(site)
     await _next(socket, "key")
@@ -214,19 +239,34 @@ async def test_checks_notice_replicas_that_differ(site: Site, workers: dict[int,
     from bankweb.observatory import checks
     from bankweb.orchestration.hub import hub
 
-    assert checks.replicas_agree() is None or checks.replicas_agree()["ok"]
     await until(lambda: all(view.reports for view in hub().nodes.values()))
-    assert checks.replicas_agree() == {
+    check = checks.Replicas()
+    assert await check.look() == {
         "k": "check",
         "name": "replicas agree",
         "ok": True,
         "detail": "compared in 2 clusters",
     }
     hub().nodes[5].status["hash"] = {"slot": 1_000, "hash": "cd"}
-    assert checks.replicas_agree()["ok"]
+    assert (await check.look())["ok"]
     hub().nodes[5].status["hash"] = {"slot": 0, "hash": "cd"}
-    verdict = checks.replicas_agree()
+    assert (await check.look())["ok"], "seen once only: it may be about to be reset"
+    verdict = await check.look()
     assert (verdict["ok"], verdict["detail"]) == (False, "nodes 4, 6 and nodes 5 differ at slot 0")
+
+
+async def test_checks_compare_the_hashes_of_now(site: Site, workers: dict[int, FakeWorker]) -> None:
+    from bankweb.observatory import checks
+    from bankweb.orchestration.hub import hub
+
+    for node, worker in workers.items():
+        worker.answers["hash"] = {"slot": 70 + node % 2, "hash": "ef"}
+        hub().nodes[node].status.pop("hash", None)
+    check = checks.Replicas()
+    assert (await check.look())["detail"] == "compared in 2 clusters"
+    workers[3].answers["hash"] = {"slot": 71, "hash": "00"}
+    await check.look()
+    assert (await check.look())["detail"] == "nodes 1 and nodes 3 differ at slot 71"
 
 
 async def test_checks_notice_money_that_is_gone(site: Site, workers: dict[int, FakeWorker]) -> None:

@@ -118,3 +118,93 @@ async def test_an_upload_that_is_none_names_line_and_field(site: Site, recorded:
         assert (sent.status, sentence in sent.json["detail"]) == (400, True), sent.json
     for name in ("..", "nothing", "a%2F..%2Fb"):
         assert (await site.get(f"/api/recordings/{name}/state")).status == 404
+
+
+async def test_an_upload_larger_than_other_bodies_goes_to_disk_and_down_again(
+    site: Site, recorded: str, settings: Any
+) -> None:
+    settings.BODY_BYTES_MAX = settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 4_000
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 4_000
+    assert len(TRACE) > 4_000
+    kind = {"content-type": "application/x-ndjson"}
+    sent = await site.post("/api/recordings/", TRACE, headers=kind)
+    assert sent.status == 200, sent.text
+    down = await site.get(f"/api/recordings/{sent.json['id']}/download/")
+    assert [json.loads(line) for line in gzip.decompress(down.body).splitlines()][1:] == [
+        json.loads(line) for line in TRACE.splitlines()[1:]
+    ]
+    other = await site.post("/api/transactions/batch/", b" " * 20_000)
+    assert other.status == 413
+    settings.UPLOAD_BYTES_MAX = 20_000
+    refused = await site.post("/api/recordings/", TRACE + b"\n" * 20_000, headers=kind)
+    assert (refused.status, refused.json["detail"]) == (413, "a body may have 20000 bytes")
+
+
+async def test_what_is_not_kept_leaves_nothing_behind(
+    site: Site, recorded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.observatory import recordings
+
+    kind = {"content-type": "application/x-ndjson"}
+    assert (await site.post("/api/recordings/", TRACE[:-40] + b"\n", headers=kind)).status == 400
+    monkeypatch.setattr(recordings, "SAVED_BYTES_MAX", 100)
+    full = await site.post("/api/recordings/", TRACE, headers=kind)
+    assert (full.status, "delete some first" in full.json["detail"]) == (409, True)
+    assert [path.name for path in (tmp_path / "data" / "recordings").iterdir()] == [recorded]
+
+
+async def test_the_span_of_a_recording_is_read_anew_only_when_it_has_grown(
+    site: Site, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.observatory.live import live
+    from consensus.trace.reader import Recording
+
+    read: list[int] = []
+    span = Recording.span
+    monkeypatch.setattr(Recording, "span", lambda self: read.append(1) or span(self))
+    live().happened({"k": "mark", "text": "one"})
+    await live().close()
+    before = (await site.get(f"/api/recordings/{recorded}/")).json
+    assert (await site.get(f"/api/recordings/{recorded}/")).json == before
+    assert len(read) == 1
+    sent = await site.post("/api/recordings/", TRACE, headers={"content-type": "application/x-ndjson"})
+    assert {row["id"] for row in (await site.get("/api/recordings/")).json["results"]} == {
+        recorded,
+        sent.json["id"],
+    }
+    assert len(read) == 2
+
+
+async def test_a_stretch_is_exported_in_the_forms_of_other_programs(site: Site, recorded: str) -> None:
+    kind = {"content-type": "application/x-ndjson"}
+    lines = [json.loads(line) for line in TRACE.splitlines()]
+    kept = [{**line, "tx": f"6b656570-{line['tx']}"} if "tx" in line else line for line in lines]
+    name = (await site.post("/api/recordings/", b"\n".join(map(_encoded, kept)), headers=kind)).json["id"]
+    address = f"/api/recordings/{name}/export"
+    chrome = await site.get(address)
+    assert chrome.headers["content-disposition"] == f'attachment; filename="{name}.trace.json"'
+    whole = chrome.json["traceEvents"]
+    middle = (lines[1]["ts"] + lines[-1]["ts"]) // 2
+    part = (await site.get(f"{address}?from={middle}")).json["traceEvents"]
+    assert 0 < len(part) < len(whole)
+    leads = [row["name"] for row in part if row.get("cat") == "leader"]
+    assert leads, "who led before the stretch began is known"
+    shell = await site.get(f"{address}?format=shell&to={lines[-1]['ts']}")
+    sent = [line for line in lines if line.get("k") == "tx.submit"]
+    assert len([line for line in shell.text.splitlines() if line.startswith("send ")]) == len(sent) > 0
+    assert (await site.get(f"{address}?format=shiviz")).text.count("\n") > 10
+    assert (await site.get(f"{address}?format=testset")).text.startswith("Set Number,Transactions,Live Nodes")
+    nothing = await site.get(f"{address}?format=rest&to={lines[0]['t0'] - 1}")
+    assert (nothing.status, "nothing to copy" in nothing.json["detail"]) == (409, True)
+    assert (await site.get(f"{address}?format=pdf")).status == 400
+    assert (await site.get("/api/recordings/nothing/export")).status == 404
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(("name", "status"), [({}, 400), ([], 400), (0, 400), (False, 400), ("", 404)])
+async def test_an_id_that_is_none_saves_nothing(site: Site, name: object, status: int) -> None:
+    answer = await site.post("/api/recordings/", {"id": name})
+    assert answer.status == status, answer.text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from bankweb.orchestration.experiments import SCENARIO, Experiment, experiments
 from tests.site.fakes import Site, until
 
+STORY = Experiment(SCENARIO, "Kill the leader", "/lab/7/")
 KEY = "ab" * 16
+FIGURES = {"cross_shard_pct": 66.0, "load_imbalance_pct": 1.0, "account_imbalance_pct": 0.0, "window": 100}
 
 
 class Leader:
@@ -24,7 +28,7 @@ class Leader:
             return None
         self.asked.append(arguments["part"])
         taken = arguments["accounts"] if self.over else []
-        return {"leads": True, "over": self.over, "phase": "flipped", "taken": taken}
+        return {"leads": True, "over": self.over, "phase": "flipped", "taken": taken, "out_ms": None}
 
 
 @pytest.fixture
@@ -76,6 +80,42 @@ async def over(site: Site) -> dict[str, Any]:
     return await said(site)
 
 
+async def test_a_plan_outlives_the_request_that_asked_for_it(
+    site: Site, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.redistribution import service
+
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow_plan(*_: Any) -> tuple[dict[str, Any], list[Any]]:
+        asked.set()
+        await go.wait()
+        return {
+            "status": "refused",
+            "reason": "r",
+            "id": "",
+            "moves": [],
+            "before": FIGURES,
+            "predicted": FIGURES,
+        }, []
+
+    monkeypatch.setattr(service, "make_plan", slow_plan)
+    request = asyncio.create_task(service.redistributions().plan({}, ""))
+    await asked.wait()
+    request.cancel()  # the client hung up
+    await asyncio.wait([request])
+    go.set()
+    await until(lambda: not service.redistributions()._tasks)
+    (row,) = (await site.get("/api/redistributions/")).json["results"]
+    assert row["status"] == "refused"
+
+
+@pytest.mark.parametrize("body", [{"seed": None}, {"max_moves": None}, {"epsilon": None}, {"price": "1"}])
+async def test_what_is_no_number_is_refused(site: Site, leader: Leader, body: dict[str, Any]) -> None:
+    answer = await site.post("/api/redistributions/", body)
+    assert (answer.status, [answer.json["field"]]) == (400, list(body))
+
+
 async def test_an_abort_outlives_the_site(site: Site, leader: Leader) -> None:
     await planned(range(1, 31))
     assert (await site.post(f"/api/redistributions/{KEY}/apply/")).status == 200
@@ -123,3 +163,120 @@ async def test_what_only_watches_cannot_be_paused(
     refused = await site.post(f"/api/redistributions/{KEY}/pause/")
     assert (refused.status, refused.json["detail"]) == (409, "cannot pause: moving is done")
     assert (await said(site))["status"] == "running"
+
+
+async def test_it_has_the_bank_while_it_moves_and_not_while_it_is_paused(site: Site, leader: Leader) -> None:
+    await planned(range(1, 31))
+    experiments().take(STORY)
+    refused = await site.post(f"/api/redistributions/{KEY}/apply/")
+    assert (refused.status, "Kill the leader" in refused.json["detail"]) == (409, True)
+    experiments().give(STORY)
+    await site.post(f"/api/redistributions/{KEY}/apply/")
+    await until(lambda: bool(leader.asked))
+    [holder] = experiments().holders
+    assert (holder.what, holder.path) == ("redistribution", f"/redistributions/{KEY}/")
+    await site.post(f"/api/redistributions/{KEY}/pause/")
+    experiments().take(STORY)
+    assert (await site.post(f"/api/redistributions/{KEY}/resume/")).status == 409
+    assert (await said(site))["status"] == "paused"
+    experiments().give(STORY)
+    await site.post(f"/api/redistributions/{KEY}/resume/")
+    assert experiments().holders == [holder]
+    leader.over = True
+    await over(site)
+    assert experiments().holders == []
+
+
+async def test_a_plan_is_in_the_trace_with_its_trial_and_its_end(
+    site: Site, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.observatory.live import live
+    from bankweb.redistribution import service
+
+    moves = [[account, 1, 2, 1, 0, 1, 1] for account in range(1, 31)]
+    rows = [[vertex, 0, 1, 8] for vertex in range(100)]
+    quality = {"k": "hg.quality", "km1": 7, "imbalance": 0.01}
+    events = [
+        {"k": "hg.level", "level": 1, "vertices": 40, "trial": True},
+        {"k": "hg.moves", "level": 1, "moves": rows, "trial": True},
+        quality,
+    ]
+
+    async def make(sample: Any, placement: Any, options: Any, heard: Any) -> Any:
+        for event in events:
+            heard(event)
+        after = {**FIGURES, "cross_shard_pct": 10.0}
+        return {
+            "status": "planned", "reason": "", "id": "d", "moves": moves, "table": [], "method": "flat",
+            "before": dict(FIGURES), "predicted": after,
+        }, events  # fmt: skip
+
+    monkeypatch.setattr(service, "make_plan", make)
+    monkeypatch.setattr(type(service.watch()), "tps", lambda *_: 100.0)
+    body = (await site.post("/api/redistributions/", {"dry_run": True})).json
+    assert body["before"]["throughput_tps"] == 100.0
+    assert body["predicted"]["throughput_tps"] == pytest.approx(
+        100 * (1 + 2.7 * 0.66) / (1 + 2.7 * 0.1), abs=0.1
+    )
+    state = live().state
+    assert state["hg"]["plan"] == body["id"]
+    assert (state["hg"]["moved"], state["hg"]["trial"], state["hg"]["is"]) == (100, False, "quality")
+    assert [(one["k"], one.get("moves")) for one in state["feed"] if one["k"].startswith("mig")] == [
+        ("mig.plan", 30)
+    ]
+    leader.over = True
+    await site.post(f"/api/redistributions/{body['id']}/apply/")
+    await until(lambda: service.redistributions().carrying is None)
+    assert live().state["plans"][0]["state"] == "done"
+    ended = (await site.get(f"/api/redistributions/{body['id']}/")).json
+    assert [row[0] for row in ended["series"][:10]] == [float(-ago) for ago in range(10, 0, -1)]
+    levels = (await site.get(f"/api/redistributions/{body['id']}/levels/")).json
+    assert [event.get("trial", False) for event in levels["events"]] == [True, True, False]
+
+
+async def test_why_an_account_moved(site: Site, leader: Leader) -> None:
+    from bankweb.redistribution import records
+    from bankweb.redistribution.models import Redistribution
+
+    moves = [[11, 1, 2, 9, 3, 12, 30], [12, 1, 2, 7, 1, 8, 10], [13, 1, 2, 5, 0, 5, 5]]
+    plan = {
+        "moves": moves,
+        "table": [],
+        "method": "flat",
+        "weights": [[60, 40], [30, 30]],
+        "partners": [[[40, 6, 2], [12, 4, 1]], [[11, 4, 2]]],
+    }
+    row = Redistribution(
+        key=KEY, status="planned", origin="hand", actor="", created=records.now(), total=3,
+        plan=records.packed(plan), before=FIGURES,
+    )  # fmt: skip
+    await records.add(row)
+    told = (await site.get(f"/api/redistributions/{KEY}/moves/11/")).json
+    assert (told["place"], told["saved"], told["partners_there"], told["partners_here"]) == (1, 9, 12, 3)
+    assert told["partners"] == [
+        {"account": 40, "transactions": 6, "cluster": 2, "follows": False},
+        {"account": 12, "transactions": 4, "cluster": 1, "follows": True},
+    ]
+    assert told["load_pct"] == [
+        {"cluster": 1, "before": 60.0, "after": 30.0},
+        {"cluster": 2, "before": 40.0, "after": 70.0},
+    ]
+    second = (await site.get(f"/api/redistributions/{KEY}/moves/12/")).json
+    assert second["load_pct"][0] == {"cluster": 1, "before": 30.0, "after": 20.0}
+    third = (await site.get(f"/api/redistributions/{KEY}/moves/13/")).json
+    assert (third["from_plan"], third["partners"], third["part"]) == (False, [], None)
+    assert (await site.get(f"/api/redistributions/{KEY}/moves/14/")).status == 404
+
+    leader.over = True
+    await site.post(f"/api/redistributions/{KEY}/apply/")
+    await over(site)
+    told = (await site.get(f"/api/redistributions/{KEY}/moves/11/")).json
+    assert (told["moved"], told["phase"], told["together"]) == (True, "flipped", 3)
+    await site.sign_in()
+    page = (await site.get(f"/redistributions/{KEY}/?account=11", token=None)).text
+    assert "Why account 11 moved" in page
+    fragment = await site.get(
+        f"/redistributions/{KEY}/?account=x", token=None, headers={"hx-request": "true"}
+    )
+    assert "an account is a number" in fragment.text
+    assert "<html" not in fragment.text

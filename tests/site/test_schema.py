@@ -72,11 +72,14 @@ def _check(document: Any, schema: Any, body: Any) -> None:
 async def test_answers_are_as_described(
     site: Site, document: Any, bank: FakeBank, workers: dict[int, FakeWorker]
 ) -> None:
-    from bankweb.benchmarks import records as benchmarks
     from bankweb.benchmarks.models import Benchmark
+    from bankweb.benchmarks.records import records as benchmarks
+    from bankweb.lab.models import Verdict
+    from bankweb.lab.records import records as verdicts
     from bankweb.orchestration.hub import hub
     from bankweb.redistribution import records as redistributions
     from bankweb.redistribution.models import Redistribution
+    from bankweb.runs.records import now
     from bankweb.testsets import runs
     from consensus.node.access import Access
 
@@ -122,8 +125,24 @@ async def test_answers_are_as_described(
         series=[[1.0, 60.0, 1, 20.0, None]],
     )
     await redistributions.add(moved)
+    judged = Verdict(
+        created=now(),
+        actor="somebody",
+        kind="simulation",
+        name="x",
+        status="done",
+        parameters={"seed": 1, "last": 1},
+        result={"failures": []},
+    )
+    await verdicts.add(judged)
     measured = Benchmark(
-        created=benchmarks.now(), actor="somebody", name="x", bank="private", status="done", parameters={}
+        created=now(),
+        actor="somebody",
+        name="x",
+        bank="private",
+        status="done",
+        parameters={},
+        result={"throughput_tps": 5.0},
     )
     await benchmarks.add(measured)
     trace = (
@@ -133,7 +152,7 @@ async def test_answers_are_as_described(
     for path in document["paths"]:
         if "get" not in document["paths"][path] or path == "/api/metrics/":
             continue
-        if path.endswith((".csv", "/download/")):
+        if path.endswith((".csv", ".html", "/download/")):
             continue
         example = path.format(
             account=1,
@@ -142,6 +161,7 @@ async def test_answers_are_as_described(
             tx_id=sent.json["id"],
             redistribution=moved.key,
             benchmark=measured.pk,
+            verdict=judged.pk,
             recording=kept.json["id"],
         )
         answer = await site.get(example)

@@ -37,3 +37,16 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, variable: str, value: str, 
     assert done.returncode == 2
     assert done.stderr.startswith(text.format(file=file))
     assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_the_site_loads_nothing_that_only_benchmarks_and_plans_need() -> None:
+    """Their clients and compilers cost memory and seconds; they run in processes of their own."""
+    script = (
+        "import sys, django; django.setup(); import bankweb.urls, bankweb.asgi\n"
+        "print(sorted({'grpc', 'google.protobuf', 'asyncpg', 'numba'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "bankweb.settings.local"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bankweb.orchestration.experiments import SCENARIO, Experiment, experiments
 from tests.site.fake_bench import FakeBench
 from tests.site.fakes import Answer, Site, until
 
@@ -210,3 +211,42 @@ async def test_next_skip_and_print_on_the_page(site: Site, bench: type[FakeBench
     assert skipped.status == 302
     assert "skipped" in (await site.get(f"/testsets/{run}/", token=None)).text
     assert (await site.get("/testsets/99/", token=None)).status == 404
+
+
+async def test_on_the_bank_on_show_it_has_that_to_itself_until_it_is_given_back(
+    site: Site, bench: type[FakeBench]
+) -> None:
+    answer = await site.post("/api/testsets/", {"content": CSV, "bank": "shown", "name": "mine.csv"})
+    run = answer.json["id"]
+    assert (answer.json["on_show"], answer.json["clusters"], answer.json["accounts"]) == (True, 2, 60)
+    story = Experiment(SCENARIO, "Kill the leader", "/lab/7/")
+    experiments().take(story)
+    refused = await site.post(f"/api/testsets/{run}/next/")
+    assert (refused.status, "Kill the leader" in refused.json["detail"]) == (409, True)
+    experiments().give(story)
+    body = await run_next(site, run)
+    assert (body["state"], body["bank"]) == ("ready", True)
+    assert [one.path for one in experiments().holders] == [f"/testsets/{run}/"], (
+        "prints are of it as it was left"
+    )
+    await run_next(site, run)
+    await site.sign_in()
+    assert "Give the bank back" in (await site.get(f"/testsets/{run}/", token=None)).text
+    answer = await site.post(f"/api/testsets/{run}/release/")
+    assert (answer.status, answer.json["bank"]) == (200, False)
+    assert experiments().holders == []
+    assert [each.closed for each in bench.opened] == [True]
+
+
+async def test_one_that_cannot_begin_gives_the_bank_back(site: Site, bench: type[FakeBench]) -> None:
+    run = (await site.post("/api/testsets/", {"content": CSV, "bank": "shown"})).json["id"]
+    bench.refuses = "no room"
+    body = await run_next(site, run)
+    assert (body["state"], body["error"]) == ("failed", "no room")
+    assert experiments().holders == []
+
+
+@pytest.mark.parametrize("more", [{"bank": "public"}, {"bank": "shown", "accounts": 90}])
+async def test_a_bank_that_is_none_or_has_sizes_of_its_own(site: Site, more: dict[str, Any]) -> None:
+    answer = await site.post("/api/testsets/", {"content": CSV, **more})
+    assert (answer.status, answer.json["field"]) == (400, "bank")

@@ -113,3 +113,32 @@ async def test_waits_while_another_is_under_way(clock: Clock, monkeypatch: pytes
     service.planning = None
     await looks(automatic, seen(40))
     assert service.applied == 1
+
+
+async def test_the_cool_down_outlives_the_site(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    ago = datetime.timedelta(seconds=30)
+    last: list[Any] = [SimpleNamespace(created=records.now() - ago, started=None)]
+
+    async def settings() -> Trigger:
+        return SETTINGS
+
+    async def newest() -> Any:
+        return last[0]
+
+    monkeypatch.setattr(records, "trigger", settings)
+    monkeypatch.setattr(records, "newest_automatic", newest)
+    monkeypatch.setattr(trigger.AutomaticTrigger, "start", lambda self: None)
+    service = Service(records.PLANNED)
+    monkeypatch.setattr(trigger, "redistributions", lambda: service)
+    one = trigger.AutomaticTrigger()
+    await one.begin()
+    for _ in range(2):
+        await one.look(SETTINGS, seen(40))
+    assert not service.locked, "70 s of the cool-down are left"
+    clock.now_s += 71
+    await one.look(SETTINGS, seen(40))
+    assert len(service.locked) == 1
+    last[0].started = records.now()
+    other = trigger.AutomaticTrigger()
+    await other.begin()
+    assert not other.armed, "it acted, and the share has not been low since"

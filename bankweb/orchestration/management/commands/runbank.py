@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -40,6 +41,11 @@ class Command(BaseCommand):
         parser.add_argument("--balance", type=int, help="money on each account of a new bank (10)")
         parser.add_argument("--data-dir", type=Path, default=settings.BANK_DATA, help="data folder (var)")
         parser.add_argument("--config", type=Path, help="topology file, see manage.py topology")
+        parser.add_argument(
+            "--ambient",
+            action=argparse.BooleanOptionalAction,
+            help="let the site send ten transfers a second of its own, or not (default: as it was left)",
+        )
         parser.add_argument("--no-open", action="store_true", help="do not open a browser")
 
     def handle(self, **options: Any) -> None:
@@ -97,7 +103,12 @@ class Command(BaseCommand):
         bank = LocalBank(
             topology, folder.path, control_url=f"ws://{authority}{WORKER_PATH}", progress=self._tell
         )
-        return Supervisor(bank, _site(bank.folder, host, port, near), told=self._tell), f"http://{authority}"
+        return self._supervisor(bank, options, near), f"http://{authority}"
+
+    def _supervisor(self, bank: LocalBank, options: dict[str, Any], near: str) -> Supervisor:
+        ambient = {None: "fresh", True: "on", False: "off"}[options["ambient"]]
+        site = _site(bank.folder, options["host"], options["port"], near, ambient)
+        return Supervisor(bank, site, told=self._tell)
 
     def _announce(self, topology: Topology, folder: DataFolder, url: str, *, open_it: bool) -> None:
         write_durably(folder.url_path, f"{url}\n", mode=0o600)
@@ -121,7 +132,7 @@ def _require_site_port(host: str, port: int, topology: Topology) -> None:
         raise StartError(f"{error}; choose another with --port (make run PORT=…)") from error
 
 
-def _site(folder: DataFolder, host: str, port: int, near: str) -> Site:
+def _site(folder: DataFolder, host: str, port: int, near: str, ambient: str) -> Site:
     """Daphne with the bank's data folder; its secrets come from there."""
     environment = {
         **os.environ,
@@ -129,6 +140,9 @@ def _site(folder: DataFolder, host: str, port: int, near: str) -> Site:
         "PAXOS_BANK_TOPOLOGY": str(folder.topology_path),
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "bankweb.settings.local"),
     }
+    if ambient != "fresh":
+        environment["PAXOS_BANK_AMBIENT"] = ambient
+    environment.setdefault("PAXOS_BANK_AMBIENT", ambient)
     environment.setdefault("PAXOS_BANK_HOSTS", ",".join(_names(host)))
     python = sys.executable
     server = [python, "-m", "daphne", "-b", host, "-p", str(port), "-v", "0", "--websocket_timeout", "-1"]
