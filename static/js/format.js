@@ -27,6 +27,18 @@ export const ballot = ([round, node]) => (round === 0 ? "–" : `(${round},${nod
 /** UTC microseconds → local time of day. */
 export const timeOfDay = (micros) => clock.format(new Date(micros / 1000));
 
+/** A moment to the millisecond: time of day, or in a simulated run seconds since its start. */
+export function moment(micros, source = "live", start = 0) {
+  if (source === "sim") return `${((micros - start) / 1e6).toFixed(3)} s`;
+  return `${timeOfDay(micros)}.${String(Math.floor(micros / 1000) % 1000).padStart(3, "0")}`;
+}
+
+/** Speed of a film: "1×", "1/100×", "2.5×". */
+export function pace(speed) {
+  if (speed >= 0.995) return `${speed.toFixed(speed < 9.95 ? 1 : 0).replace(".0", "")}×`;
+  return `1/${count(1 / speed)}×`;
+}
+
 /** Seconds that something is old: "0.1 s", "12 s", "3 min". */
 export function age(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;

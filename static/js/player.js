@@ -5,10 +5,10 @@
  * `KEYFRAME_EVENTS` events, so that a seek folds at most that many.
  */
 
+import { markOf } from "./marks.js";
 import { foldAll } from "./reducer.js";
 
 export const KEYFRAME_EVENTS = 500;
-const ROUND_KINDS = new Set(["paxos.ballot", "paxos.leader"]);
 
 export class Player {
   /** @param {object} state at the start @param {object[]} events that follow it, in order */
@@ -61,9 +61,25 @@ export class Player {
     return this.goto(this.indexAt(time));
   }
 
-  /** The event that the state stands at; null at the start. */
+  /** More events, right after the last one. */
+  append(events) {
+    for (const event of events) {
+      this.end = Math.max(this.end, event.ts);
+      this.events.push(event);
+      this.times.push(this.end);
+    }
+  }
+
+  /** Index after the last event that people are told of; 0 when there is none. */
+  #told() {
+    let index = this.index;
+    while (index > 0 && !isTold(this.events[index - 1])) index -= 1;
+    return index;
+  }
+
+  /** The event that the state stands at, counts aside; null at the start. */
   get event() {
-    return this.events[this.index - 1] ?? null;
+    return this.events[this.#told() - 1] ?? null;
   }
 
   /** Time of the state. */
@@ -72,8 +88,8 @@ export class Player {
   }
 
   /** Go to the next (1) or previous (-1) event that `wanted` takes; false when there is none. */
-  step(direction, wanted = (event) => event.k !== "agg") {
-    let index = this.index + direction;
+  step(direction, wanted = isTold) {
+    let index = (direction < 0 ? this.#told() : this.index) + direction;
     while (index > 0 && index <= this.events.length && !wanted(this.events[index - 1])) index += direction;
     if (index < 1 || index > this.events.length) return false;
     this.goto(index);
@@ -82,29 +98,26 @@ export class Player {
 
   /** Go to the next or previous election. */
   round(direction) {
-    return this.step(direction, (event) => ROUND_KINDS.has(event.k));
+    return this.step(direction, isRound);
   }
 
-  /** What the time bar marks: `[time, class, event]`, at most `most`, one for each place on the bar. */
-  marks(most = 200) {
-    const width = Math.max(1, (this.end - this.start) / most);
-    const found = new Map();
-    this.events.forEach((event, index) => {
-      const kind = markOf(event.k);
-      const key = `${kind} ${Math.floor((this.times[index] - this.start) / width)}`;
-      if (kind && !found.has(key)) found.set(key, [this.times[index], kind, event]);
-    });
-    return [...found.values()].slice(0, most);
+  /** Go to the event with an order number; false when it is not here. */
+  find(q) {
+    const index = this.events.findLastIndex((event) => event.q === q);
+    if (index >= 0) this.goto(index + 1);
+    return index >= 0;
+  }
+
+  /** The last events up to the state, oldest first. */
+  recent(most) {
+    return this.events.slice(Math.max(0, this.index - most), this.index);
   }
 }
 
-/** "fault", "election", "epoch", "benchmark", or "" for kinds the time bar does not mark. */
-export function markOf(kind) {
-  if (kind.startsWith("link.") || (kind.startsWith("node.") && kind !== "node.up")) return "fault";
-  if (ROUND_KINDS.has(kind)) return "election";
-  if (kind === "map.epoch") return "epoch";
-  return kind === "bench.phase" ? "benchmark" : "";
-}
+/** Counts come all the time; a step passes over them. */
+const isTold = (event) => event.k !== "agg";
+
+const isRound = (event) => markOf(event) === "election";
 
 /** Speeds of a slider of `steps` positions, 1/10,000 to 16, on a log scale. */
 export function speedOf(position, steps = 100) {

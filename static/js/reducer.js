@@ -8,31 +8,32 @@
  * A state is never changed in place: a Draft copies a part of it before the first write to it in a call.
  */
 
+import { compareBallots } from "./fold/ballots.js";
+import { Draft } from "./fold/draft.js";
+import * as moves from "./fold/moves.js";
+import * as paxos from "./fold/paxos.js";
+import * as tx from "./fold/tx.js";
+
 export const SCHEMA_VERSION = 1;
 export const FEED_MAX = 100;
-export const TRANSACTIONS_MAX = 100;
+const EXPERIMENTS_MAX = 4;
 export const SERIES_MAX = 180;
 /** Width of a bucket of `series`, in microseconds. */
 export const SERIES_US = 1_000_000;
 /** Buckets that a late window may still be added to. */
 const SERIES_BACK = 5;
-/** Nodes remembered per transaction as having applied it. */
-const APPLIED_MAX = 16;
 const COUNTS = ["committed", "aborted", "reads", "refused"];
 const STATUS_FIELDS = [
   "ballot", "leader", "watermark", "applied", "proposed", "checkpoint", "lag", "queue", "in_flight",
 ];
 
-/** Order of two ballots `[round, node]`: negative, zero or positive. */
-export function compareBallots(a, b) {
-  return a[0] - b[0] || a[1] - b[1];
-}
-
 /** The state before anything is known. */
 export function empty() {
   return {
     v: SCHEMA_VERSION, run: "", src: "", q: 0, ts: 0, inc: 0,
-    clusters: {}, nodes: {}, links: {}, cuts: {}, series: [], tx: [], feed: [], checks: {}, lost: 0,
+    clusters: {}, nodes: {}, links: {}, cuts: {}, series: [], tx: [], feed: [], checks: {},
+    experiments: [], ambient: null, lost: 0,
+    paxos: {}, epoch: 0, plans: [], moves: [], hg: {},
   };
 }
 
@@ -44,6 +45,7 @@ export function begin(header) {
   state.ts = header.t0;
   for (const plain of header.topology.clusters) {
     state.clusters[plain.id] = freshCluster(plain);
+    state.paxos[plain.id] = paxos.fresh();
     for (const node of plain.nodes) state.nodes[node] = freshNode(node, plain.id);
   }
   return state;
@@ -56,7 +58,8 @@ export function fold(state, event) {
 
 /** The state after all of `events`, in order. */
 export function foldAll(state, events) {
-  const draft = new Draft(state);
+  // A keyframe of an earlier version may lack what is kept today.
+  const draft = new Draft("paxos" in state ? state : { ...empty(), ...state });
   for (const event of events) step(draft, event);
   return draft.state;
 }
@@ -71,49 +74,12 @@ function freshCluster(plain) {
 function freshNode(id, cluster) {
   return {
     id, cluster, up: "unknown", role: "", ballot: [0, 0], leader: 0, watermark: 0, applied: 0,
-    proposed: 0, checkpoint: 0, lag: 0, queue: 0, in_flight: 0, ts: 0,
+    proposed: 0, checkpoint: 0, lag: 0, queue: 0, in_flight: 0, ts: 0, timers: {},
   };
 }
 
-/** A state being written: parts are copied once, before their first change. */
-class Draft {
-  constructor(state) {
-    this.state = { ...state };
-    this.own = new Set();
-  }
-
-  #copied(value) {
-    const copy = Array.isArray(value) ? value.slice() : { ...value };
-    this.own.add(copy);
-    return copy;
-  }
-
-  /** A top-level map or list that may be written to. */
-  part(name) {
-    const value = this.state[name];
-    if (this.own.has(value)) return value;
-    return (this.state[name] = this.#copied(value));
-  }
-
-  /** The map under `key` of the part `name`, writable; undefined when there is none. */
-  entry(name, key) {
-    const value = this.state[name][key];
-    if (value === undefined || this.own.has(value)) return value;
-    return (this.part(name)[key] = this.#copied(value));
-  }
-
-  /** Append to a list, letting its oldest entries go. */
-  push(name, value, limit) {
-    const items = this.part(name);
-    items.push(value);
-    if (items.length > limit) items.splice(0, items.length - limit);
-  }
-
-  /** Put an event into the feed. */
-  note(event) {
-    this.push("feed", event, FEED_MAX);
-  }
-}
+/** Put an event into the feed. */
+const note = (draft, event) => draft.push("feed", event, FEED_MAX);
 
 function step(draft, event) {
   const state = draft.state;
@@ -134,6 +100,7 @@ function enter(draft, incarnation) {
     state.clusters = mapValues(state.clusters, freshCluster);
     state.nodes = mapValues(state.nodes, (node) => ({ ...freshNode(node.id, node.cluster), up: node.up }));
     state.tx = [];
+    state.paxos = mapValues(state.clusters, paxos.fresh);
   }
   state.inc = incarnation;
 }
@@ -145,6 +112,7 @@ function mapValues(map, change) {
 // --- cases, one per kind; a kind without one changes nothing but q and ts ----------------------------
 
 function onBallot(draft, event) {
+  paxos.ballot(draft, event);
   const node = draft.entry("nodes", event.n);
   if (!node) return;
   const ballot = [...event.b];
@@ -152,10 +120,11 @@ function onBallot(draft, event) {
   const cluster = draft.entry("clusters", node.cluster);
   if (!cluster || ballot[1] !== event.n || compareBallots(ballot, cluster.ballot) <= 0) return;
   cluster.election = { n: event.n, b: ballot, ts: event.ts };
-  draft.note(event);
+  note(draft, event);
 }
 
 function onLeader(draft, event) {
+  paxos.leader(draft, event);
   const node = draft.entry("nodes", event.n);
   if (!node) return;
   const ballot = [...event.b];
@@ -164,7 +133,7 @@ function onLeader(draft, event) {
     node.ballot = ballot;
     node.role = event.leader === event.n ? "leader" : "follower";
   }
-  if (lead(draft, node.cluster, event.leader, ballot)) draft.note(event);
+  if (lead(draft, node.cluster, event.leader, ballot)) note(draft, event);
 }
 
 /** Take `leader` for the leader of a cluster unless a later ballot is known; true when new. */
@@ -181,6 +150,7 @@ function lead(draft, number, leader, ballot) {
 function onApplied(draft, event) {
   const node = draft.entry("nodes", event.n);
   if (node && event.s > node.applied) node.applied = event.s;
+  paxos.applied(draft, event);
 }
 
 function onChosen(draft, event) {
@@ -189,6 +159,7 @@ function onChosen(draft, event) {
     node.watermark = event.s;
     raiseWatermark(draft, node.cluster, event.s);
   }
+  paxos.reached(draft, event.n, event.s, "chosen", event.ts);
 }
 
 function raiseWatermark(draft, number, slot) {
@@ -208,7 +179,7 @@ function onProcess(draft, event) {
   const changed = node.up !== up;
   node.up = up;
   if (GONE.has(up)) Object.assign(node, { role: "", queue: 0, in_flight: 0 });
-  if (changed) draft.note(event);
+  if (changed) note(draft, event);
 }
 
 function onAgg(draft, event) {
@@ -234,6 +205,7 @@ function onStatus(draft, key, status, ts) {
   if ("state" in status && ["unknown", "up", "failed"].includes(node.up)) node.up = status.state;
   if ("role" in status) node.role = GONE.has(node.up) ? "" : status.role;
   node.ts = ts;
+  paxos.status(draft, node, ts);
   raiseWatermark(draft, node.cluster, node.watermark);
   if (node.role === "leader" && node.up === "up") lead(draft, node.cluster, node.id, node.ballot);
 }
@@ -242,7 +214,7 @@ function count(draft, event) {
   const start = event.ts - (event.ts % SERIES_US);
   const index = bucketAt(draft, start);
   if (index < 0) return;
-  const bucket = draft.entry("series", index);
+  const bucket = draft.own(draft.part("series"), index);
   for (const name of COUNTS) bucket[name] += event.tx?.[name] ?? 0;
   const hist = { ...bucket.hist };
   for (const [key, value] of Object.entries(event.hist ?? {})) hist[key] = (hist[key] ?? 0) + value;
@@ -264,95 +236,61 @@ function bucketAt(draft, start) {
   return -1;
 }
 
-/** The entry of the event's transaction, writable, made when it is new. */
-function transaction(draft, event) {
-  let index = draft.state.tx.findLastIndex((entry) => entry.id === event.tx);
-  if (index < 0) {
-    const fresh = {
-      id: event.tx, ts: event.ts, from: 0, to: 0, amt: 0, cl: 0, s: 0, b: [0, 0],
-      outcome: "", why: "", ms: 0, n: 0, applied: [], q: 0,
-    };
-    draft.push("tx", fresh, TRANSACTIONS_MAX);
-    index = draft.state.tx.length - 1;
-  }
-  return draft.entry("tx", index);
-}
-
-/** Who pays whom how much, from any event that says so. */
-function setParties(entry, event) {
-  if ("from" in event) Object.assign(entry, { from: event.from, to: event.to, amt: event.amt });
-  if ("b" in event) entry.b = [...event.b];
-}
-
-function onSubmit(draft, event) {
-  const entry = transaction(draft, event);
-  setParties(entry, event);
-  Object.assign(entry, { ts: event.ts, n: event.n ?? 0, q: event.q ?? 0, cl: clusterOf(draft, event) });
-}
-
-function onApply(draft, event) {
-  const entry = transaction(draft, event);
-  setParties(entry, event);
-  entry.s = event.s;
-  entry.outcome = event.outcome;
-  entry.why = event.why ?? "";
-  entry.cl = clusterOf(draft, event);
-  if (!entry.applied.includes(event.n) && entry.applied.length < APPLIED_MAX) {
-    entry.applied = [...entry.applied, event.n];
-  }
-  if (entry.q === 0) entry.q = event.q ?? 0;
-}
-
-function onReply(draft, event) {
-  const entry = transaction(draft, event);
-  setParties(entry, event);
-  entry.outcome = event.outcome;
-  entry.why = event.why ?? "";
-  entry.ms = event.ms;
-  entry.n = event.n ?? 0;
-  entry.q = event.q ?? 0;
-  if ("s" in event) entry.s = event.s;
-  entry.cl = clusterOf(draft, event) || entry.cl;
-}
-
-function clusterOf(draft, event) {
-  return event.cl ?? draft.state.nodes[event.n ?? 0]?.cluster ?? 0;
-}
-
 function onCut(draft, event) {
   const key = `${event.a}>${event.b}`;
   const cut = { a: event.a, b: event.b, delay: event.delay ?? 0, loss: event.loss ?? 0 };
   const before = draft.state.cuts[key];
   if (before && before.delay === cut.delay && before.loss === cut.loss) return;
   draft.part("cuts")[key] = cut;
-  draft.note(event);
+  note(draft, event);
 }
 
 function onHeal(draft, event) {
   const key = `${event.a}>${event.b}`;
   if (!(key in draft.state.cuts)) return;
   delete draft.part("cuts")[key];
-  draft.note(event);
+  note(draft, event);
 }
 
 function onCheck(draft, event) {
   const before = draft.state.checks[event.name];
   draft.part("checks")[event.name] = { ok: event.ok, detail: event.detail ?? "", ts: event.ts };
-  if (!before || before.ok !== event.ok) draft.note(event);
+  if (!before || before.ok !== event.ok) note(draft, event);
 }
 
 function onGap(draft, event) {
   draft.state.lost += Math.max(0, event.to - event.from + 1);
-  draft.note(event);
+  note(draft, event);
+}
+
+function onTold(draft, event) {
+  moves.migration(draft, event);
+  if (moves.whole(event)) note(draft, event);
+}
+
+function onExperiment(draft, event) {
+  const before = draft.state.experiments ?? []; // a state of an earlier version has none
+  let running = before.filter((one) => one.path !== event.path);
+  if (event.phase === "begin") {
+    const { what, title, path, ts } = event;
+    running = [...running, { what, title, path, ts }].slice(-EXPERIMENTS_MAX);
+  }
+  draft.state.experiments = running;
+  note(draft, event);
+}
+
+function onAmbient(draft, event) {
+  draft.state.ambient = { mode: event.mode, rate: event.rate, why: event.why ?? "" };
 }
 
 function onNoted(draft, event) {
-  draft.note(event);
+  note(draft, event);
 }
 
 const CASES = {
   "paxos.ballot": onBallot,
   "paxos.leader": onLeader,
+  "paxos.accepted": paxos.accepted,
   "paxos.chosen": onChosen,
   "paxos.applied": onApplied,
   "node.up": onProcess,
@@ -362,11 +300,31 @@ const CASES = {
   "node.pause": onProcess,
   "link.cut": onCut,
   "link.heal": onHeal,
-  "tx.submit": onSubmit,
-  "tx.apply": onApply,
-  "tx.reply": onReply,
+  "msg.send": paxos.message,
+  "msg.recv": paxos.message,
+  "msg.drop": paxos.message,
+  "timer.set": moves.timer,
+  "timer.fire": moves.timer,
+  "timer.cancel": moves.timer,
+  "map.epoch": moves.epoch,
+  "mig.plan": onTold,
+  "mig.start": moves.migration,
+  "mig.chunk": moves.migration,
+  "mig.flip": moves.migration,
+  "mig.done": onTold,
+  "mig.abort": onTold,
+  "hg.snapshot": moves.partitioner,
+  "hg.level": moves.partitioner,
+  "hg.moves": moves.partitioner,
+  "hg.quality": moves.partitioner,
+  "tx.submit": tx.submit,
+  "tx.lock": paxos.holds,
+  "tx.apply": tx.apply,
+  "tx.reply": tx.reply,
   agg: onAgg,
   check: onCheck,
+  experiment: onExperiment,
+  ambient: onAmbient,
   ctl: onNoted,
   mark: onNoted,
   gap: onGap,

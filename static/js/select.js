@@ -57,12 +57,18 @@ export function activeFaults(state) {
   const nodes = Object.values(state.nodes)
     .filter((node) => node.up in FAULT_WORDS)
     .map((node) => `n${node.id} ${FAULT_WORDS[node.up]}`);
-  const links = Object.values(state.cuts).map((cut) => {
-    if (cut.loss >= 1) return `n${cut.a} → n${cut.b} cut`;
-    if (cut.delay) return `n${cut.a} → n${cut.b} delayed by ${cut.delay} ms`;
-    return cut.loss ? `n${cut.a} → n${cut.b} loses ${cut.loss * 100} %` : `n${cut.a} → n${cut.b} cut`;
-  });
+  const links = Object.values(state.cuts).map(({ a, b }) => `n${a} → n${b} ${faultOf(state, a, b)}`);
   return [...nodes, ...links];
+}
+
+/** What is wrong with the link from one node to another: "cut", "delayed by 200 ms"; "" for nothing. */
+export function faultOf(state, a, b) {
+  const cut = state.cuts[`${a}>${b}`];
+  if (!cut) return "";
+  if (cut.loss >= 1 || (!cut.delay && !cut.loss)) return "cut";
+  const parts = cut.delay ? [`delayed by ${cut.delay} ms`] : [];
+  if (cut.loss) parts.push(`loses ${Number((cut.loss * 100).toFixed(1))} %`);
+  return parts.join(", ");
 }
 
 /** Actions that make sense for a node now, as the site offers them. */
@@ -150,4 +156,20 @@ export function figures(state) {
 /** The cluster that owns an account; undefined when there is no such account. */
 export function clusterOf(state, account) {
   return Object.values(state.clusters).find((c) => c.first <= account && account <= c.last);
+}
+
+/**
+ * How many of the transactions that were answered in a stretch of events are told of one by one: all, or about one of
+ * `of`. "none" when nothing was answered in it.
+ */
+export function sampling(events) {
+  const told = new Set();
+  let answered = 0;
+  for (const event of events) {
+    if (event.k === "tx.reply") told.add(event.tx);
+    else if (event.k === "agg" && event.tx) answered += (event.tx.committed ?? 0) + (event.tx.aborted ?? 0);
+  }
+  if (answered === 0 || told.size === 0) return { share: "none", of: 0 };
+  const of = Math.round(answered / told.size);
+  return of <= 1 ? { share: "all", of: 1 } : { share: "some", of };
 }

@@ -1,137 +1,166 @@
-/** The frame of every page: the live state and its controls, faults, checks, theme, keys. */
+/** The frame of every page: the state on view and its controls, faults, checks, theme, keys. */
 
-import { attribute, find, findAll, icon, iconAddress, make, show, text } from "./dom.js";
-import { age, count } from "./format.js";
+import { find, findAll, show } from "./dom.js";
+import { leveled, startLevels } from "./level.js";
 import { Live } from "./live.js";
-import { narrator } from "./narrate.js";
+import { Moves, numberOf } from "./moves.js";
+import { narrator, notability } from "./narrate.js";
 import { startCopy } from "./parts/copy.js";
 import { startAnnouncements } from "./parts/announce.js";
 import { closeDrawer } from "./parts/drawer.js";
+import { startExports } from "./parts/exports.js";
+import { showExperiments } from "./parts/experiments.js";
+import { showBadge, showChecks, showFaults, showHeld } from "./parts/frame.js";
 import { startKeyboard } from "./parts/keyboard.js";
 import { startTheme } from "./parts/theme.js";
+import { RANGE_US, TimeBar } from "./parts/timebar.js";
+import { startTerms } from "./parts/terms.js";
 import { startToasts, toast } from "./parts/toasts.js";
-import { activeFaults } from "./select.js";
+import { Why } from "./parts/why.js";
+import { Recorded } from "./recorded.js";
 import { Store } from "./store.js";
+import { Timeline } from "./timeline.js";
 
 /** Modules of pages, by the import map of base.html. */
 const PAGES = {
   cluster: "bank/pages/cluster.js",
+  consensus: "bank/pages/consensus.js",
   transactions: "bank/pages/transactions.js",
   transaction: "bank/pages/transaction.js",
   shards: "bank/pages/shards.js",
   redistribution: "bank/pages/redistribution.js",
   benchmark: "bank/pages/benchmark.js",
   compare: "bank/pages/compare.js",
+  recording: "bank/pages/recording.js",
+  recordings: "bank/pages/recordings.js",
 };
 const AGE_EVERY_MS = 200;
-const MODES = { live: "LIVE", replay: "REPLAY", sim: "SIM" };
 
 const themeListeners = [];
-const page = document.body.dataset.page;
+const levelListeners = [];
+const { page, live: livePath, replay: replayBase, recordings, moment } = document.body.dataset;
 const store = new Store();
+const moves = new Moves(store, {
+  page: moment ?? "/", replays: find("[data-replays]") !== null, say: (words) => toast(words),
+});
 
-/** The badge: what is shown, how old it is, how much is missing. */
-function showBadge(live) {
-  const box = find("#live");
-  const status = live.status();
-  const seconds = live.ageSeconds();
-  const words = {
-    live: MODES[store.head.src] ?? "LIVE", stale: "STALE", waiting: "CONNECTING", "signed-out": "SIGNED OUT",
-  };
-  attribute(box, "data-link", store.paused && status === "live" ? "paused" : status);
-  text(find("[data-live=mode]"), store.paused && status === "live" ? "PAUSED" : words[status]);
-  text(find("[data-live=age]"), seconds === null ? "" : age(seconds));
-  const lost = store.head.lost + store.missing;
-  text(find("[data-live=gaps]"), `${count(lost)} lost`);
-  attribute(box, "data-live-ready", store.head.run ? "" : null);
-}
-
-/** The strip under the bar while the view is held. */
-function showHeld(narrate) {
-  show(find("#held"), store.paused);
-  text(find("[data-live=pause-text]"), store.paused ? "Resume" : "Pause");
-  attribute(find("[data-live=pause-icon]"), "href", iconAddress(store.paused ? "play" : "paused"));
-  attribute(find("#live [data-do=pause]"), "aria-pressed", String(store.paused));
-  if (!store.paused) return;
-  text(find("[data-live=new]"), `+${count(store.fresh)} new`);
-  const { at } = store;
-  text(find("[data-live=where]"), at ? `at event ${count(at.q)}: ${narrate(at) ?? plain(at)}` : "at the last frame");
-}
-
-/** An event that people are usually not told of, in short. */
-function plain(event) {
-  const parts = [event.k];
-  if (event.n) parts.push(`n${event.n}`);
-  if (event.s) parts.push(`slot ${count(event.s)}`);
-  return parts.join(" ");
-}
-
-function showFaults(view) {
-  const faults = activeFaults(view);
-  const list = find("[data-faults]");
-  show(find("#faults"), faults.length > 0);
-  if (faults.join("|") === list.dataset.shown) return;
-  list.dataset.shown = faults.join("|");
-  list.replaceChildren(...faults.map((words) => make("li", {}, words)));
-}
-
-/** Chips for the invariants that somebody really checked; none are shown otherwise. */
-function showChecks(view) {
-  const box = find("[data-checks]");
-  if (!box) return;
-  const checks = Object.entries(view.checks);
-  const key = JSON.stringify(view.checks);
-  if (box.dataset.shown === key) return;
-  box.dataset.shown = key;
-  show(box, checks.length > 0);
-  box.replaceChildren(...checks.map(([name, { ok, detail }]) =>
-    make("span", { class: `tag ${ok ? "tag-good" : "tag-bad"}`, title: detail },
-      icon(ok ? "check" : "failed"), ok ? name : `NOT ${name}`)));
-}
-
-async function sentences() {
+/** How events are told in words, and which of them are. */
+async function told() {
   const answer = await fetch(new URL("./sentences.json", import.meta.url));
-  return answer.json();
+  const sentences = await answer.json();
+  return { narrate: leveled(narrator(sentences)), isNotable: notability(sentences) };
+}
+
+/** What of a run is not in this page is asked for; what its bar marks, too. */
+async function useRecording(run) {
+  store.source = null;
+  moves.marks.clear();
+  try {
+    const { recorded } = await Recorded.open(`${recordings}${run}/`, { id: run, grows: true });
+    if (store.head.run !== run) return;
+    store.source = recorded;
+    if (store.timeline) store.timeline.source = recorded;
+    moves.marks.add(await recorded.marks(Math.max(recorded.start, store.head.ts - RANGE_US)));
+  } catch (error) {
+    console.info(`the run of this site cannot be looked back at: ${error.message}`);
+  }
 }
 
 function startLive(path, narrate) {
   const url = new URL(path, location.href);
   url.protocol = url.protocol.replace("http", "ws");
+  let run = "";
   const live = new Live(url.href, {
-    key: (frame) => store.key(frame),
+    key: async (frame) => {
+      store.key(frame);
+      if (frame.run === run) return;
+      const isFirst = run === "";
+      run = frame.run;
+      await useRecording(run);
+      if (isFirst) openMoment();
+    },
     frame: (frame) => store.frame(frame),
     gap: (frame) => {
       store.gap(frame);
       toast("This page was too slow for the stream; it takes up again from the present state.", "warn");
     },
   });
+  store.hear((events) => moves.marks.add(events));
   const announce = startAnnouncements(narrate);
-  find("#live").hidden = false;
   store.subscribe((view) => {
-    showBadge(live);
-    showHeld(narrate);
+    showBadge(store, live);
+    showHeld(store, narrate);
     if (!view.run) return;
-    showFaults(view);
-    showChecks(view);
     announce(view);
   });
-  setInterval(() => showBadge(live), AGE_EVERY_MS);
+  setInterval(() => showBadge(store, live), AGE_EVERY_MS);
   live.connect();
+}
+
+/** The moment that the address names, if it names one. */
+function openMoment() {
+  const asked = new URLSearchParams(location.search);
+  const time = numberOf(asked, "t");
+  return time === null ? null : moves.goto(time, numberOf(asked, "q"));
+}
+
+async function startReplay(base, narrate) {
+  show(find("#held"), true);
+  startExports(store);
+  const { told, recorded } = await Recorded.open(base);
+  const asked = numberOf(new URLSearchParams(location.search), "t") ?? told.start;
+  const time = Math.max(told.start, Math.min(told.end, asked));
+  const stretch = await recorded.stretch(time, told.end);
+  store.replay(new Timeline(stretch, { source: recorded, end: told.end }));
+  store.subscribe(() => {
+    showBadge(store, null);
+    showHeld(store, narrate);
+  });
+  await moves.goto(time, numberOf(new URLSearchParams(location.search), "q"));
+  moves.marks.add(await recorded.marks(told.start));
+  store.wake();
+  document.body.dataset.replayReady = "";
+}
+
+async function copyLink(link) {
+  moves.hold();
+  try {
+    await navigator.clipboard.writeText(link.href);
+    toast("The link to this moment is in the clipboard.", "good");
+  } catch (error) {
+    toast(`The browser did not let the page copy: ${error.message}. Copy the address of the link by hand.`, "bad");
+  }
+}
+
+async function takePicture() {
+  try {
+    // Few visits need it, so few load it.
+    const { savePicture } = await import("bank/parts/picture.js");
+    await savePicture(`paxos-bank-${page}`);
+    toast("The picture is among your downloads.", "good");
+  } catch (error) {
+    toast(`No picture: ${error.message}`, "bad");
+  }
 }
 
 function startActions() {
   const actions = {
-    pause: () => (store.paused ? store.resume() : store.pause()),
-    back: () => store.step(-1) || toast("Nothing older is remembered here."),
-    forward: () => store.step(1) || toast("Nothing newer is remembered here: jump to live."),
+    ...moves.acts,
+    pause: () => (store.held ? moves.resume() : moves.hold()),
     keys: () => find("#keys").showModal(),
     close: closeDrawer,
+    picture: takePicture,
   };
+  // Without a bar there is nothing to play along: the same key holds the view and lets it go.
+  if (!find("#timebar")) actions.play = actions.pause;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (!button) return;
     if (button.dataset.do === "dismiss") button.closest("[data-toast]").remove();
-    else actions[button.dataset.do]?.();
+    else if (button.dataset.do === "link") {
+      event.preventDefault();
+      copyLink(button);
+    } else actions[button.dataset.do]?.();
   });
   document.addEventListener("htmx:responseError", (event) => {
     toast(`The site answered ${event.detail.xhr.status}. Nothing was changed by this click.`, "bad");
@@ -139,27 +168,49 @@ function startActions() {
   document.addEventListener("htmx:sendError", () => {
     toast("The site cannot be reached. The bank may still be running; try again.", "bad");
   });
-  for (const button of findAll("[data-do=keys]")) button.hidden = false;
-  if (document.body.dataset.live) startKeyboard(actions);
+  for (const button of findAll("[data-do=keys], [data-do=picture]")) button.hidden = false;
+  if (livePath || replayBase) startKeyboard(actions);
 }
 
 async function start() {
   startToasts();
   startTheme(() => themeListeners.forEach((listener) => listener()));
   startCopy();
+  document.addEventListener("htmx:afterSwap", () => startCopy());
   startActions();
-  const path = document.body.dataset.live;
-  if (!path) {
-    // A recording is on view: nothing here is live.
-    if (page === "recording") (await import("bank/pages/recording.js")).start({ narrate: narrator(await sentences()) });
-    return;
-  }
-  const narrate = narrator(await sentences());
+  if (!livePath && !replayBase) return;
+  const [{ narrate, isNotable }] = await Promise.all([told(), startTerms()]);
   if (page in PAGES) {
     const module = await import(PAGES[page]);
-    module.start({ store, narrate, onTheme: (listener) => themeListeners.push(listener) });
+    module.start({
+      store, narrate, isNotable, moves,
+      onTheme: (listener) => themeListeners.push(listener), onLevel: (listener) => levelListeners.push(listener),
+    });
   }
-  startLive(path, narrate);
+  const why = new Why(store, narrate, moment ?? "/");
+  levelListeners.push(() => why.retell(), store.wake);
+  startLevels(() => levelListeners.forEach((listener) => listener()));
+  // Where there is room for one line only, events are told plainly.
+  const briefly = (event) => narrate(event, "plain");
+  const root = find("#timebar");
+  const bar = root && new TimeBar(root, store, { narrate: briefly, moves });
+  find("#live").hidden = false;
+  store.subscribe((view) => {
+    bar?.update();
+    if (!view.run) return;
+    showFaults(view, store.live);
+    showChecks(view);
+    showExperiments(view);
+  });
+  if (livePath) {
+    startLive(livePath, briefly);
+    return;
+  }
+  try {
+    await startReplay(replayBase, briefly);
+  } catch (error) {
+    find("[data-live=where]").textContent = `It cannot be played: ${error.message}`;
+  }
 }
 
 start();

@@ -1,11 +1,13 @@
 /**
- * Holds the live state (`head`) and the one on view (`view`). Paused, the view stands still while the
- * head goes on, and can be stepped event by event through what is remembered around it.
+ * What a page looks at. Live it follows the newest state (`head`); held it stands at a moment of the run, while the head
+ * goes on beside it, and can be moved and played (timeline.js). In a recording it is always held.
  *
  * Listeners run at most once per animation frame, however many frames of events came in.
  */
 
+import { Player } from "./player.js";
 import { empty, foldAll } from "./reducer.js";
+import { Timeline } from "./timeline.js";
 
 /** Events remembered before the view (for stepping back) and after a pause (for stepping on). */
 export const PAST_EVENTS_MAX = 3_000;
@@ -20,18 +22,48 @@ export class Store {
   constructor(schedule = (callback) => requestAnimationFrame(callback)) {
     this.schedule = schedule;
     this.head = empty();
-    this.view = this.head;
-    this.paused = false;
+    /** Where a held view stands; null while it follows the head. */
+    this.timeline = null;
+    /** Where more of the run can be had than is remembered here. @type {import("./timeline.js").Source | null} */
+    this.source = null;
+    /** Whether there is a head to go back to. */
+    this.live = true;
     /** Visible events that came in since the pause. */
     this.fresh = 0;
-    /** The event the view stands at while paused. */
-    this.at = null;
     /** Events that never came: left out by the site, or lost in gaps. */
     this.missing = 0;
     this.past = [];
     this.pastEvents = 0;
     this.listeners = new Set();
+    this.hearers = new Set();
     this.due = false;
+    this.wake = () => this.#wake();
+  }
+
+  /** The state on view. */
+  get view() {
+    return this.timeline ? this.timeline.state : this.head;
+  }
+
+  /** Whether the view does not follow the head. */
+  get held() {
+    return this.timeline !== null;
+  }
+
+  /** Whether the view stands still. */
+  get paused() {
+    return this.timeline !== null && !this.timeline.playing;
+  }
+
+  /** The event that a held view stands at. */
+  get at() {
+    return this.timeline?.event ?? null;
+  }
+
+  /** The last events that led to the view, oldest first; those that are remembered. */
+  recent(most) {
+    if (this.timeline) return this.timeline.player.recent(most);
+    return this.past.flatMap((entry) => entry.events).slice(-most);
   }
 
   /** Calls `listener(view, store)` after changes; returns the function that ends it. */
@@ -41,13 +73,19 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
+  /** Calls `hearer(events)` for each batch that comes in, held or not; returns the function that ends it. */
+  hear(hearer) {
+    this.hearers.add(hearer);
+    return () => this.hearers.delete(hearer);
+  }
+
   /** A keyframe: everything known before is void. A held view stays. */
   key(frame) {
     this.head = frame.state;
     this.past = [];
     this.pastEvents = 0;
-    if (this.paused) this.#cutAhead();
-    else this.view = this.head;
+    this.timeline?.close();
+    this.timeline?.extend([], this.head.ts, 0);
     this.#wake();
   }
 
@@ -57,10 +95,13 @@ export class Store {
     if (events.length > 0) {
       const before = this.head;
       this.head = foldAll(before, events);
-      if (this.paused) this.#keepAhead(events);
-      else this.#keepPast(before, events);
+      this.#keepPast(before, events);
+      if (this.timeline) {
+        this.fresh += events.filter(isVisible).length;
+        this.timeline.extend(events, this.head.ts, this.room);
+      }
+      for (const hearer of this.hearers) hearer(events);
     }
-    if (!this.paused) this.view = this.head;
     this.#wake();
   }
 
@@ -70,55 +111,49 @@ export class Store {
     this.#wake();
   }
 
+  /** Hold the view where it is. */
   pause() {
-    if (this.paused) return;
-    this.paused = true;
-    this.fresh = 0;
-    this.track = {
-      base: this.past[0]?.state ?? this.view,
-      events: this.past.flatMap((entry) => entry.events),
-      open: true,
-      room: AHEAD_EVENTS_MAX,
-    };
-    this.cursor = this.track.events.length;
-    this.#look();
-  }
-
-  resume() {
-    if (!this.paused) return;
-    this.paused = false;
-    this.track = null;
-    this.at = null;
-    this.past = [];
-    this.pastEvents = 0;
-    this.view = this.head;
-    this.#wake();
-  }
-
-  /** Moves a held view by one visible event; false when nothing more is remembered that way. */
-  step(direction) {
-    if (!this.paused) this.pause();
-    const { events, base } = this.track;
-    if (direction > 0) {
-      let next = this.cursor;
-      while (next < events.length && !isVisible(events[next])) next += 1;
-      if (next === events.length) return false;
-      this.view = foldAll(this.view, events.slice(this.cursor, next + 1));
-      this.cursor = next + 1;
+    if (this.timeline) {
+      this.timeline.playing = false;
     } else {
-      let next = events.slice(0, this.cursor).findLastIndex(isVisible);
-      next = next < 1 ? -1 : events.slice(0, next).findLastIndex(isVisible);
-      if (next < 0) return false;
-      this.cursor = next + 1;
-      this.view = foldAll(base, events.slice(0, this.cursor));
+      this.fresh = 0;
+      const player = new Player(this.past[0]?.state ?? this.head, this.past.flatMap((entry) => entry.events));
+      player.goto(player.events.length);
+      this.room = player.events.length + AHEAD_EVENTS_MAX;
+      this.timeline = new Timeline(
+        { player, from: player.start, to: player.end }, { source: this.source, open: true, changed: this.wake },
+      );
     }
-    this.#look();
-    return true;
+    this.#wake();
   }
 
-  #look() {
-    this.at = this.track.events.slice(0, this.cursor).findLast(isVisible) ?? null;
+  /** Look at a recording: there is nothing live to follow. */
+  replay(timeline) {
+    this.live = false;
+    this.source = timeline.source;
+    this.timeline = timeline;
+    timeline.changed = this.wake;
     this.#wake();
+  }
+
+  /** Follow the head again. */
+  resume() {
+    if (!this.timeline || !this.live) return;
+    this.timeline = null;
+    this.#wake();
+  }
+
+  /** Play a held view on from where it stands, or stop it there. */
+  play(on) {
+    this.pause();
+    this.timeline.playing = on;
+    this.#wake();
+  }
+
+  /** Moves a held view by one visible event; false when there is nothing more that way. */
+  step(direction) {
+    this.pause();
+    return this.timeline.step(direction);
   }
 
   #keepPast(state, events) {
@@ -127,20 +162,6 @@ export class Store {
     while (this.past.length > PAST_FRAMES_MAX || (this.pastEvents > PAST_EVENTS_MAX && this.past.length > 1)) {
       this.pastEvents -= this.past.shift().events.length;
     }
-  }
-
-  #keepAhead(events) {
-    this.fresh += events.filter(isVisible).length;
-    if (!this.track.open) return;
-    const taken = events.slice(0, this.track.room);
-    this.track.events.push(...taken);
-    this.track.room -= taken.length;
-    if (this.track.room === 0) this.#cutAhead();
-  }
-
-  /** From here on the events do not join on to what is remembered. */
-  #cutAhead() {
-    if (this.track) this.track.open = false;
   }
 
   #wake() {

@@ -44,6 +44,7 @@ def running_bank(folder: Path, *options: str) -> Iterator[str]:
     (port,) = ports.free_ports(1)
     log_path = folder.with_suffix(".log")
     command = [sys.executable, "manage.py", "runbank", "--no-open", "--port", str(port)]
+    command += [] if "--ambient" in options else ["--no-ambient"]
     command += ["--data-dir", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PAXOS_BANK_")}
     with log_path.open("wb") as log:

@@ -14,6 +14,7 @@ Visit = Callable[..., Visitor]
 PAGES = {
     "cluster": "/",
     "node": "/#node-1",
+    "consensus": "/consensus/1/",
     "transactions": "/transactions/",
     "shards": "/shards/",
     "redistributions": "/redistributions/",
@@ -21,13 +22,20 @@ PAGES = {
     "testsets": "/testsets/",
     "help": "/help/",
     "reset": "/reset/",
+    "lab": "/lab/",
+    "report": "/report/",
     "recordings": "/recordings/",
 }
 
 
 def grave(page: Page, axe: str) -> list[str]:
-    """What axe-core finds serious or worse."""
+    """What axe-core finds serious or worse, once the colours a change of theme fades through have arrived."""
     page.evaluate(axe)
+    # Not wait_for_function: what it asks again is evaluated in a way that the pages' policy forbids.
+    page.evaluate(
+        "Promise.allSettled("
+        "document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))"
+    )
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{item['id']}: {node['target']} {node['failureSummary']}"

@@ -64,6 +64,12 @@ def test_steps_are_gone_through_by_key_button_and_click(visit: Visit) -> None:
     expect(said).to_contain_text("Step 3 of")
     page.get_by_role("button", name="Step back").click()
     expect(said).to_contain_text("Step 2 of")
+    # The time bar goes to the moment, and the waterfall stands where the bar does.
+    page.get_by_role("button", name="Go there in time").click()
+    expect(page.locator("#held")).to_contain_text("View paused, bank running")
+    expect(said).to_contain_text("Step 1 of")
+    page.keyboard.press("l")
+    expect(page.locator("#held")).to_be_hidden()
 
 
 def test_the_same_steps_after_a_reload(visit: Visit) -> None:

@@ -36,15 +36,29 @@ test("steps pass over counts; rounds go from election to election and stop at th
   player.goto(0);
   let rounds = 0;
   while (player.round(1)) rounds += 1;
-  assert.equal(rounds, events.filter((event) => /paxos\.(ballot|leader)/.test(event.k)).length);
+  assert.equal(rounds, events.filter(({ k, n, b, leader }) =>
+    (k === "paxos.ballot" && b[1] === n) || (k === "paxos.leader" && leader === n)).length);
   assert.ok(rounds > 0 && player.round(-1) && !new Player(begin(header), []).step(1));
 });
 
-test("marks are bounded, and each is at its time", () => {
-  const player = new Player(begin(header), many);
-  const marks = player.marks(20);
-  assert.ok(marks.length > 10 && marks.length <= 20);
-  for (const [time, kind, event] of marks) assert.deepEqual([time, kind], [event.ts, "fault"]);
+test("a step back from a count goes to the event before the one that was told last", () => {
+  const at = (k, q) => ({ k, q, ts: header.t0 + q, n: 1, window: 100 });
+  const player = new Player(begin(header), [at("node.up", 1), at("node.down", 2), at("agg", 3), at("agg", 4)]);
+  player.goto(4);
+  assert.equal(player.event.q, 2);
+  assert.equal(player.step(-1), true);
+  assert.equal(player.event.q, 1);
+  assert.equal(player.step(-1), false);
+});
+
+test("what is appended is there as if it had been from the start", () => {
+  const player = new Player(begin(header), many.slice(0, 10));
+  player.goto(10);
+  player.append(many.slice(10));
+  assert.deepEqual(player.goto(many.length), foldAll(begin(header), many));
+  assert.equal(player.end, many.at(-1).ts);
+  assert.ok(player.find(700) && player.event.q === 700 && !player.find(10 ** 9));
+  assert.deepEqual(player.recent(3).map(({ q }) => q), [698, 699, 700]);
 });
 
 test("speed goes from a ten-thousandth to sixteen", () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, empty, FEED_MAX, fold, foldAll, SERIES_MAX, TRANSACTIONS_MAX } from "../../static/js/reducer.js";
+import { TRANSACTIONS_MAX } from "../../static/js/fold/tx.js";
+import { begin, empty, FEED_MAX, fold, foldAll, SERIES_MAX } from "../../static/js/reducer.js";
 import { load, names } from "./fixtures.mjs";
 
 function freeze(value) {
@@ -12,7 +13,9 @@ function freeze(value) {
   return value;
 }
 
-test("there are fixtures", () => assert.deepEqual(names.sort(), ["failover", "faults", "traffic"]));
+test("there are fixtures", () => {
+  assert.deepEqual(names.sort(), ["consensus", "experiments", "failover", "faults", "moves", "traffic"]);
+});
 
 for (const name of names) {
   const { header, events, states } = load(name);

@@ -7,7 +7,7 @@ import { feedRows, toneOf } from "../../static/js/parts/feed.js";
 import { DOTS_MAX, Sampler, shareDrawn } from "../../static/js/parts/particles.js";
 import { foldAll } from "../../static/js/reducer.js";
 import {
-  actionsFor, activeFaults, chartSeries, figures, isElecting, leaderOf, leaderSentence, linkRates, percentile,
+  actionsFor, activeFaults, chartSeries, faultOf, figures, isElecting, leaderOf, leaderSentence, linkRates, percentile, sampling,
   stateWord,
 } from "../../static/js/select.js";
 import { load } from "./fixtures.mjs";
@@ -15,6 +15,21 @@ import { load } from "./fixtures.mjs";
 const stateOf = (name) => load(name).states.at(-1)[1];
 const failover = stateOf("failover");
 const node = (id, up) => ({ ...failover, nodes: { ...failover.nodes, [id]: { ...failover.nodes[id], up } } });
+
+test("transactions told of one by one are set against all that were answered", () => {
+  const agg = (committed) => ({ k: "agg", tx: { committed, aborted: 0 } });
+  const reply = (tx) => ({ k: "tx.reply", tx });
+  assert.deepEqual(sampling([]), { share: "none", of: 0 });
+  assert.deepEqual(sampling([agg(2), reply("a"), reply("b"), { k: "agg", links: {} }]), { share: "all", of: 1 });
+  assert.deepEqual(sampling([agg(60), agg(40), reply("a"), reply("a"), reply("b")]), { share: "some", of: 50 });
+});
+
+test("a link says what is wrong with it, each way for itself", () => {
+  const cuts = { "1>2": { a: 1, b: 2, delay: 200, loss: 0.2 }, "2>1": { a: 2, b: 1, delay: 0, loss: 1 } };
+  assert.equal(faultOf({ cuts }, 1, 2), "delayed by 200 ms, loses 20 %");
+  assert.equal(faultOf({ cuts }, 2, 1), "cut");
+  assert.equal(faultOf({ cuts }, 1, 3), "");
+});
 
 test("the leader is the one of the highest ballot, while it is up", () => {
   assert.equal(leaderOf(failover, 1), 2);

@@ -57,48 +57,48 @@ test("paused, the view stands still, what comes in is counted, and live is where
   assert.deepEqual(store.view, foldAll(begin(header), events.slice(0, 12)));
 });
 
-test("stepping goes event by event, back and on, through what was and what came since", () => {
+test("stepping goes event by event, back and on, through what was and what came since", async () => {
   feed(0, 4);
   feed(4, 8);
   store.pause();
   feed(8, 10);
   assert.equal(store.at.q, 8);
   const at = () => [store.view.q, store.at.q];
-  assert.equal(store.step(-1), true);
+  assert.equal(await store.step(-1), true);
   assert.deepEqual(at(), [7, 7]);
-  for (let index = 0; index < 3; index += 1) assert.equal(store.step(-1), true);
+  for (let index = 0; index < 3; index += 1) assert.equal(await store.step(-1), true);
   assert.deepEqual(store.view, foldAll(begin(header), events.slice(0, 4)));
   for (let q = 5; q <= 10; q += 1) {
-    assert.equal(store.step(1), true);
+    assert.equal(await store.step(1), true);
     assert.deepEqual(at(), [q, q]);
   }
-  assert.equal(store.step(1), false);
+  assert.equal(await store.step(1), false);
 });
 
-test("stepping passes over aggregates, but folds them", () => {
+test("stepping passes over aggregates, but folds them", async () => {
   const agg = { k: "agg", q: 2, ts: header.t0, window: 100, nodes: { 1: { queue: 9 } } };
   const mark = (q) => ({ k: "mark", q, ts: header.t0, text: "m" });
   store.frame({ events: [mark(1), agg, mark(3)] });
   store.pause();
-  store.step(-1);
+  await store.step(-1);
   assert.equal(store.at.q, 1);
   assert.equal(store.view.nodes[1].queue, 0);
-  store.step(1);
+  await store.step(1);
   assert.equal(store.at.q, 3);
   assert.equal(store.view.nodes[1].queue, 9);
 });
 
-test("back to the first remembered event and no further", () => {
+test("back to the first remembered event and no further", async () => {
   feed(0, 2);
   store.pause();
-  assert.equal(store.step(-1), true);
-  assert.equal(store.step(-1), false);
+  assert.equal(await store.step(-1), true);
+  assert.equal(await store.step(-1), false);
   assert.equal(store.at.q, 1);
 });
 
-test("a step pauses by itself", () => {
+test("a step pauses by itself", async () => {
   feed(0, 3);
-  store.step(-1);
+  await store.step(-1);
   assert.equal(store.paused, true);
   assert.equal(store.view.q, 2);
 });
@@ -108,17 +108,17 @@ test("what is remembered while paused is bounded; live still is exact", () => {
   const marks = Array.from({ length: AHEAD_EVENTS_MAX + 50 }, (_, q) => ({ k: "mark", q, ts: header.t0, text: "m" }));
   store.frame({ events: marks });
   assert.equal(store.fresh, AHEAD_EVENTS_MAX + 50);
-  assert.equal(store.track.events.length, AHEAD_EVENTS_MAX);
+  assert.equal(store.timeline.player.events.length, AHEAD_EVENTS_MAX);
   store.resume();
   assert.equal(store.view.q, AHEAD_EVENTS_MAX + 49);
 });
 
-test("after a keyframe in a pause, events that do not join on are not stepped into", () => {
+test("after a keyframe in a pause, events that do not join on are not stepped into", async () => {
   feed(0, 2);
   store.pause();
   store.key({ q: 20, run: header.run, state: foldAll(begin(header), events.slice(0, 20)) });
   feed(20, 22);
-  assert.equal(store.step(1), false);
+  assert.equal(await store.step(1), false);
   assert.equal(store.view.q, 2);
   store.resume();
   assert.equal(store.view.q, 22);

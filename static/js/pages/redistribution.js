@@ -4,6 +4,8 @@ import { attribute, colour, find, show, text } from "../dom.js";
 import { count } from "../format.js";
 import { CourseChart } from "../parts/coursechart.js";
 import { cut, film, homesAfter, positions } from "../parts/hypergraph.js";
+import { ShareChart } from "../parts/sharechart.js";
+import { Stepper } from "../parts/stepper.js";
 import { read, repeat } from "../rest.js";
 
 const EVERY_MS = 1_000;
@@ -12,67 +14,8 @@ const HUES = 6;
 const FILM_MS = 8_000;
 const BATCHES = 60;
 const GLIDE_MS = 220;
-const PLOT_HEIGHT = 240;
 const hue = (cluster) => `--c${((cluster - 1) % HUES) + 1}`;
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
-
-/** The chart of the measured share, with a line at what was predicted. */
-class ShareChart {
-  constructor(root) {
-    this.root = root;
-    new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(root);
-  }
-
-  update(one) {
-    const rows = one.series;
-    const before = one.before?.cross_shard_pct ?? null;
-    const predicted = one.predicted?.cross_shard_pct ?? null;
-    const times = rows.length ? rows.map(([at]) => at) : [0, 1];
-    const shares = rows.length ? rows.map(([, share]) => share) : [null, null];
-    this.data = [times, shares, times.map(() => before), times.map(() => predicted)];
-    if (this.plot) this.plot.setData(this.data);
-    else this.draw();
-    const last = shares.findLast((share) => share !== null);
-    const said = last === null || last === undefined ? "Nothing measured yet." : `Now ${last.toFixed(1)} % across clusters.`;
-    const compared = [before === null ? "" : `Before ${before.toFixed(1)} %`,
-      predicted === null ? "" : `predicted ${predicted.toFixed(1)} %`].filter(Boolean).join(", ");
-    const tps = rows.at(-1)?.[3];
-    const speed = tps ? ` ${count(tps)} transfers per second.` : "";
-    text(find("[data-share-text]"), `${said} ${compared}${compared ? "." : ""}${speed}`);
-    attribute(this.root, "aria-label", `Share across clusters. ${said} ${compared}`);
-  }
-
-  draw() {
-    if (!this.data) return;
-    this.plot?.destroy();
-    const axis = {
-      stroke: colour("--muted"), font: "11px Inter Variable, sans-serif",
-      grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
-    };
-    const line = (label, name, dash) => ({
-      label, stroke: colour(name), width: dash ? 1.2 : 2, dash, spanGaps: true, points: { show: false },
-      value: (_, value) => (value === null || value === undefined ? "–" : `${value.toFixed(1)} %`),
-    });
-    this.plot = new globalThis.uPlot({
-      ...this.#size(),
-      padding: [8, 16, 0, 0],
-      cursor: { points: { size: 6 }, drag: { x: false, y: false } },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(10, high ?? 0) * 1.1] } },
-      axes: [
-        { ...axis, size: 30, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
-        { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => `${tick} %`) },
-      ],
-      series: [
-        { label: "since the start", value: (_, value) => (value === null ? "–" : `${value} s`) },
-        line("measured", "--c1"), line("before", "--muted", [2, 4]), line("predicted", "--c2", [6, 4]),
-      ],
-    }, this.data, this.root);
-  }
-
-  #size() {
-    return { width: Math.max(160, this.root.clientWidth - 16), height: PLOT_HEIGHT };
-  }
-}
 
 /** The hypergraph on its canvas. `shown` counts the moves that are made in the picture. */
 class Graph {
@@ -195,9 +138,11 @@ class Graph {
   }
 }
 
-/** @param {{onTheme: (listener: () => void) => void}} shell */
-export function start({ onTheme }) {
+/** @param {{store: import("../store.js").Store, onTheme: (listener: () => void) => void}} shell */
+export function start({ store, onTheme }) {
   const key = find("[data-redistribution]").dataset.redistribution;
+  const stepper = new Stepper(key);
+  store.subscribe((view) => stepper.update(view));
   const chart = new ShareChart(find("[data-share]"));
   const button = find("[data-graph=play]");
   let graph = null;

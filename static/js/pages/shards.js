@@ -2,20 +2,27 @@
 
 import { attribute, find, text } from "../dom.js";
 import { count } from "../format.js";
+import { MoveList } from "../parts/movelist.js";
 import { drawHistory, ShardMap } from "../parts/shardmap.js";
 import { read, repeat } from "../rest.js";
 
 const EVERY_MS = 1_000;
 
-/** @param {{onTheme: (listener: () => void) => void}} shell */
-export function start({ onTheme }) {
+/** @param {{store: import("../store.js").Store, onTheme: (listener: () => void) => void}} shell */
+export function start({ store, onTheme }) {
   const canvas = find("[data-map=canvas]");
   const map = new ShardMap(canvas, find("[data-map=cursor]"));
   canvas.addEventListener("click", () => {
     if (map.cursor !== null && map.map.per_cell === 1) location.assign(`/transactions/?account=${map.cursor + 1}`);
   });
   onTheme(() => map.draw());
+  const moves = new MoveList(find("[data-moves=ends]"));
+  store.subscribe((view) => {
+    if (view.run) moves.update(view);
+  });
   repeat(async () => {
+    // A held view stands still; who owned what at another time is not recorded.
+    if (store.held) return;
     const shards = await read("shard-map/?cells=9000");
     const { history } = await read("access-stats/");
     const words = shards.clusters.map(({ id, accounts }) => `C${id} ${count(accounts)}`).join(", ");

@@ -7,15 +7,30 @@ import { waterfall } from "../waterfall.js";
 const AGAIN_MS = 500;
 const TRIES_MAX = 40;
 
-/** @param {{narrate: Function}} shell */
-export function start({ narrate }) {
+/** @param {{store: import("../store.js").Store, narrate: Function, moves: import("../moves.js").Moves}} shell */
+export function start({ store, narrate, moves }) {
   const root = find("[data-steps]");
   if (!root) return;
   show(root, true);
-  follow(root, new Waterfall(root, narrate));
+  const picture = new Waterfall(root, narrate);
+  const moment = find("[data-steps-moment]", root);
+  let began = Infinity;
+  // While the view is held the waterfall's cursor stands where the time bar does.
+  let clock = null;
+  store.subscribe(() => {
+    show(moment, store.source !== null && store.source.start <= began && began !== Infinity);
+    const held = store.held ? store.timeline.clock : null;
+    if (held !== null && held !== clock) picture.follow(held);
+    clock = held;
+  });
+  moment.addEventListener("click", () => moves.goto(began, null));
+  follow(root, picture, (steps) => {
+    began = Math.min(...steps.map(({ ts }) => ts));
+    store.wake();
+  });
 }
 
-async function follow(root, picture) {
+async function follow(root, picture, known) {
   let shown = -1;
   let missing = true;
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
@@ -25,7 +40,10 @@ async function follow(root, picture) {
     } else if (told.steps.length > 0) {
       say(root, "");
       const chart = waterfall(told.steps, told.clusters);
-      if (told.steps.length !== shown) picture.update(chart);
+      if (told.steps.length !== shown) {
+        picture.update(chart);
+        known(told.steps);
+      }
       shown = told.steps.length;
       missing = chart.missing.length > 0;
     }

@@ -6,7 +6,7 @@ import { toast } from "./toasts.js";
 const DONE_MS = 1_500;
 
 export function startCopy(root = document) {
-  for (const button of findAll("[data-copy]", root)) {
+  for (const button of findAll("[data-copy][hidden]", root)) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       const code = button.closest("figure").querySelector("pre").textContent;

@@ -2,6 +2,9 @@
 
 import { find, findAll, icon, make, show } from "../dom.js";
 import { timeOfDay } from "../format.js";
+import { markTerms } from "./terms.js";
+import { whyButton } from "./why.js";
+import { isAmbient } from "../fold/tx.js";
 
 const ROWS_MAX = 60;
 
@@ -9,7 +12,7 @@ const ICONS = {
   "paxos.ballot": "candidate", "paxos.leader": "leader", "node.up": "check", "node.down": "down",
   "node.fail": "failed", "node.recover": "check", "node.pause": "paused", "link.cut": "failed",
   "link.heal": "check", "tx.submit": "arrow", "tx.reply": "arrow", check: "warn", ctl: "keys",
-  mark: "forward", gap: "warn",
+  mark: "forward", gap: "warn", experiment: "play",
 };
 
 const iconOf = (event) => (event.k === "check" && event.ok ? "check" : (ICONS[event.k] ?? "forward"));
@@ -23,13 +26,23 @@ export function toneOf(event) {
   return ["paxos.leader", "node.up", "node.recover", "link.heal"].includes(event.k) ? "good" : "";
 }
 
-/** Feed events and finished transactions of a state as events, newest first, at most `limit`. */
+/**
+ * Feed events and finished transactions of a state as events, newest first, at most `limit`. Ambient ones stand
+ * among the transfers only, so that everything else is not lost between them.
+ */
 export function feedRows(view, wanted, limit = ROWS_MAX) {
   const system = wanted === "tx" ? [] : view.feed;
-  const transactions = wanted === "system" ? [] : view.tx.filter((tx) => tx.outcome);
+  const transactions = wanted === "system" ? [] : view.tx.filter((tx) => tx.outcome && (wanted === "tx" || !isAmbient(tx.id)));
   const rows = [...system, ...transactions.map((tx) => ({ ...tx, k: "tx.reply", tx: tx.id }))];
   rows.sort((a, b) => b.q - a.q);
   return rows.slice(0, limit);
+}
+
+/** What the button of an event asks; "" where there is nothing to ask. */
+export function whyOf(event) {
+  if (event.k === "tx.reply") return event.outcome === "committed" ? "" : `tx ${event.tx}`;
+  if (event.k === "paxos.leader") return `node ${event.leader}`;
+  return ["node.down", "node.fail", "node.pause", "paxos.ballot"].includes(event.k) ? `node ${event.n}` : "";
 }
 
 export class Feed {
@@ -48,6 +61,11 @@ export class Feed {
   #choose(chosen) {
     this.wanted = chosen.dataset.feed;
     for (const button of findAll("[data-feed]")) button.setAttribute("aria-pressed", String(button === chosen));
+    if (this.view) this.update(this.view, true);
+  }
+
+  /** The same events, told again: at another level. */
+  retell() {
     if (this.view) this.update(this.view, true);
   }
 
@@ -80,7 +98,11 @@ export class Feed {
 
   #row(event, sentence) {
     const time = make("time", { datetime: new Date(event.ts / 1000).toISOString() }, timeOfDay(event.ts));
-    return make("li", { "data-tone": toneOf(event), "data-kind": event.k }, time, icon(iconOf(event)),
-      make("span", {}, sentence));
+    const words = make("span", {}, sentence);
+    if (isAmbient(event.tx)) words.append(" ", make("span", { class: "tag" }, "ambient"));
+    markTerms(words, this.list);
+    const asked = whyOf(event);
+    return make("li", { "data-tone": toneOf(event), "data-kind": event.k }, time, icon(iconOf(event)), words,
+      ...(asked ? [whyButton(asked, `Why? ${sentence}`)] : []));
   }
 }

@@ -6,16 +6,16 @@ import { find } from "../dom.js";
 const GO_MS = 1_500;
 
 const isTyping = (target) =>
-  target instanceof Element && target.closest("input, select, textarea, [contenteditable]") !== null;
+  target instanceof Element && target.closest("input:not([type=range]), select, textarea, [contenteditable]") !== null;
 const takesSpace = (target) => target instanceof Element && target.closest("button, summary") !== null;
 
 /**
- * @param {{pause: () => void, back: () => void, forward: () => void, keys: () => void, close: () => void}} actions
+ * @param {Record<"play"|"back"|"forward"|"earlier"|"later"|"live"|"keys"|"close", () => void>} actions
  */
 export function startKeyboard(actions) {
   let goUntil = 0;
   const pages = {
-    c: "Cluster", t: "Transactions", m: "Shards", r: "Redistribution", b: "Benchmarks", s: "Test sets", v: "Recordings", h: "Help",
+    c: "Cluster", x: "Consensus", t: "Transactions", m: "Shards", r: "Redistribution", b: "Benchmarks", s: "Test sets", v: "Recordings", h: "Help",
   };
 
   function go(key) {
@@ -32,9 +32,13 @@ export function startKeyboard(actions) {
       return;
     }
     const act = {
-      " ": takesSpace(event.target) ? null : actions.pause,
+      " ": takesSpace(event.target) ? null : actions.play,
       ",": actions.back,
       ".": actions.forward,
+      "[": actions.earlier,
+      "]": actions.later,
+      l: actions.live,
+      L: actions.live,
       "?": actions.keys,
       "/": () => find("main input:not([type=hidden])")?.focus(),
       g: () => { goUntil = event.timeStamp + GO_MS; },

@@ -13,6 +13,8 @@ const TRAVEL_S = 1.1;
 const SETS_OFF_S = { accept: 0, accepted: TRAVEL_S, repair: 2 * TRAVEL_S, election: 0, twopc: 0, heartbeat: 0 };
 /** Dots keep to the right of the line by this many pixels, so that both directions show. */
 const SIDE = 4.5;
+/** However slowly a film runs, dots still move. */
+const PACE_MIN = 0.02;
 /** Weight of the newest window in the running rate of a link. */
 const NEWEST = 0.1;
 
@@ -26,12 +28,16 @@ export function shareDrawn(rate) {
 export class Sampler {
   constructor() {
     this.links = new Map();
+    this.ts = 0;
   }
 
   /** Dots for the windows that are new in `view`: [{a, b, cls}], and how many messages they stand for. */
   take(view) {
     const dots = [];
     let messages = 0;
+    // The view went back in time: what is known of windows lies ahead of it.
+    if (view.ts < this.ts) this.links.clear();
+    this.ts = view.ts;
     for (const [key, link] of Object.entries(view.links)) {
       const known = this.links.get(key) ?? { ts: 0, rates: {}, owed: {} };
       if (link.ts <= known.ts) continue;
@@ -71,6 +77,9 @@ export class Particles {
     this.sampler = new Sampler();
     this.dots = [];
     this.held = false;
+    /** Seconds of the picture: those on the wall, fewer while a film runs slowly. */
+    this.clock = 0;
+    this.pace = 1;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.running = false;
     this.drawn = 0;
@@ -91,21 +100,21 @@ export class Particles {
     }));
   }
 
-  /** New counts: let their dots go, spread over the window. A held view lets nothing move. */
-  update(view, held) {
+  /** New counts: let their dots go, spread over the window. A held view lets nothing move; `speed` is that of a film. */
+  update(view, held, speed = 1) {
     this.held = held;
+    this.pace = Math.max(PACE_MIN, Math.min(1, speed));
     const { dots, messages } = this.sampler.take(view);
     if (held || this.still.matches) return;
-    const now = performance.now() / 1000;
     for (const dot of dots) {
       if (this.dots.length >= DOTS_MAX) break;
-      this.dots.push({ ...dot, born: now + SETS_OFF_S[dot.cls] + dot.delay * 0.1 });
+      this.dots.push({ ...dot, born: this.clock + SETS_OFF_S[dot.cls] + dot.delay * 0.1 });
     }
     this.drawn = this.drawn * 0.98 + dots.length;
     this.stood = this.stood * 0.98 + messages;
     if (this.dots.length && !this.running) {
       this.running = true;
-      this.last = now;
+      this.last = performance.now() / 1000;
       requestAnimationFrame(() => this.#draw());
     }
   }
@@ -141,14 +150,13 @@ export class Particles {
   #draw() {
     const now = performance.now() / 1000;
     // A held view, or a page that was hidden, takes no time off the dots under way.
-    const skipped = this.held ? now - this.last : Math.max(0, now - this.last - 0.25);
+    if (!this.held) this.clock += Math.min(0.25, now - this.last) * this.pace;
     this.last = now;
-    if (skipped > 0) for (const dot of this.dots) dot.born += skipped;
-    this.dots = this.dots.filter((dot) => now - dot.born < TRAVEL_S);
+    this.dots = this.dots.filter((dot) => this.clock - dot.born < TRAVEL_S);
     const { context } = this;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     for (const dot of this.dots) {
-      const part = (now - dot.born) / TRAVEL_S;
+      const part = (this.clock - dot.born) / TRAVEL_S;
       const path = part < 0 ? null : this.#path(dot.a, dot.b);
       if (path) this.#dot(dot, path.x + path.dx * part, path.y + path.dy * part);
     }

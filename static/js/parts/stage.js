@@ -2,15 +2,17 @@
 
 import { attribute, fields, find, findAll, iconAddress, show, text } from "../dom.js";
 import { ballot, count } from "../format.js";
-import { actionsFor, isElecting, leaderOf, leaderSentence, linkRates, stateWord } from "../select.js";
+import { actionsFor, faultOf, isElecting, leaderOf, leaderSentence, linkRates, stateWord } from "../select.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 /** Free space between a card and the end of its lines, in pixels. */
 const LINE_GAP = 3;
 
 export class Stage {
-  constructor(root) {
+  /** @param {((a: string, b: string) => void) | null} picked told of a link that somebody chose; null: none can be */
+  constructor(root, picked = null) {
     this.root = root;
+    this.picked = picked;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.clusters = findAll("[data-cluster]", root).map((element) => ({
       id: element.dataset.cluster, f: fields(find(".cluster-head", element)),
@@ -23,7 +25,12 @@ export class Stage {
     }));
     this.svg = document.createElementNS(SVG, "svg");
     this.svg.setAttribute("class", "stage-links");
-    this.svg.setAttribute("aria-hidden", "true");
+    if (picked) {
+      attribute(this.svg, "role", "group");
+      attribute(this.svg, "aria-label", "Links between the nodes");
+    } else {
+      attribute(this.svg, "aria-hidden", "true");
+    }
     root.append(this.svg);
     this.lines = new Map();
     this.boxes = new Map();
@@ -83,11 +90,15 @@ export class Stage {
 
   #links(view) {
     const rates = this.still.matches ? linkRates(view) : null;
-    for (const [key, { line, label, a, b }] of this.lines) {
+    for (const [key, { group, line, label, a, b }] of this.lines) {
       const off = [a, b].some((id) => view.nodes[id] && view.nodes[id].up !== "up");
+      const faults = [faultOf(view, a, b), faultOf(view, b, a)];
+      const words = faults[0] === faults[1] ? faults[0] : faults.filter(Boolean).join(", one way; ") + (faults.every(Boolean) ? "" : ", one way");
       attribute(line, "data-off", off ? "" : null);
-      attribute(line, "data-cut", `${a}>${b}` in view.cuts || `${b}>${a}` in view.cuts ? "" : null);
-      text(label, rates ? this.#rateText(rates, key, `${b}>${a}`) : "");
+      attribute(line, "data-cut", words ? "" : null);
+      attribute(label, "data-cut", words ? "" : null);
+      text(label, words || (rates ? this.#rateText(rates, key, `${b}>${a}`) : ""));
+      if (this.picked) attribute(group, "aria-label", `Link n${a} to n${b}${words ? `: ${words}` : ""}`);
     }
   }
 
@@ -119,15 +130,35 @@ export class Stage {
 
   #draw(a, b) {
     const [from, to] = this.segment(a, b);
-    const line = document.createElementNS(SVG, "line");
-    const label = document.createElementNS(SVG, "text");
-    for (const [name, value] of [["x1", from.x], ["y1", from.y], ["x2", to.x], ["y2", to.y]]) {
-      line.setAttribute(name, value.toFixed(1));
+    const [group, hit, line, label] = ["g", "line", "line", "text"].map((name) => document.createElementNS(SVG, name));
+    for (const one of [hit, line]) {
+      for (const [name, value] of [["x1", from.x], ["y1", from.y], ["x2", to.x], ["y2", to.y]]) {
+        one.setAttribute(name, value.toFixed(1));
+      }
     }
     label.setAttribute("x", ((from.x + to.x) / 2).toFixed(1));
     label.setAttribute("y", ((from.y + to.y) / 2 + 4).toFixed(1));
-    this.svg.append(line, label);
-    this.lines.set(`${a}>${b}`, { line, label, a, b });
+    attribute(group, "data-link", `${a}-${b}`);
+    group.append(line, label);
+    if (this.picked) this.#pickable(group, hit, a, b);
+    this.svg.append(group);
+    this.lines.set(`${a}>${b}`, { group, line, label, a, b });
+  }
+
+  /** A wide stroke without colour takes the pointer; the keyboard gets there with Tab. */
+  #pickable(group, hit, a, b) {
+    attribute(hit, "class", "link-hit");
+    group.prepend(hit);
+    for (const [name, value] of [["role", "button"], ["tabindex", "0"], ["aria-label", `Link n${a} to n${b}`]]) {
+      group.setAttribute(name, value);
+    }
+    group.addEventListener("click", () => this.picked(a, b));
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.picked(a, b);
+    });
   }
 
   /** Where the line from `a` to `b` leaves the one card and meets the other. */

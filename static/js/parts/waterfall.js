@@ -166,6 +166,11 @@ export class Waterfall {
     event.stopPropagation();
   }
 
+  /** Go to the last step that is not later than a time (UTC microseconds): the cursor follows a time bar. */
+  follow(time) {
+    if (this.chart) this.#go(Math.max(0, this.chart.rows.findLastIndex(({ event }) => event.ts <= time)));
+  }
+
   #go(index) {
     if (!this.chart?.rows.length) return;
     this.index = Math.min(this.chart.rows.length - 1, Math.max(0, index));

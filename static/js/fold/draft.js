@@ -1,0 +1,34 @@
+/** A state being written: parts are copied once, before their first change. Twin of consensus/trace/draft.py. */
+
+export class Draft {
+  constructor(state) {
+    this.state = { ...state };
+    this.copies = new Set();
+  }
+
+  /** The map or list at `key` of one that may be written to itself, writable; undefined when there is none. */
+  own(holder, key) {
+    const value = holder[key];
+    if (value === undefined || this.copies.has(value)) return value;
+    const copy = Array.isArray(value) ? value.slice() : { ...value };
+    this.copies.add(copy);
+    return (holder[key] = copy);
+  }
+
+  /** A top-level map or list that may be written to. */
+  part(name) {
+    return this.own(this.state, name);
+  }
+
+  /** The map under `key` of the part `name`, writable; undefined when there is none. */
+  entry(name, key) {
+    return this.state[name][key] === undefined ? undefined : this.own(this.part(name), key);
+  }
+
+  /** Append to a list, letting its oldest entries go. */
+  push(name, value, limit) {
+    const items = this.part(name);
+    items.push(value);
+    if (items.length > limit) items.splice(0, items.length - limit);
+  }
+}
