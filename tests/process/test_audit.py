@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet
 from consensus.cluster.cut import BankCut, take_cut
 from consensus.cluster.launcher import LocalBank
@@ -36,13 +35,9 @@ def _accounts(cluster: Any) -> range:
 
 
 async def _audit(bank: LocalBank, fleet: Fleet) -> BankCut:
-    async def ask(node: int, name: str, **args: Any) -> Any:
-        try:
-            return await fleet.call(node, name, timeout_s=1.0, **args)
-        except (OperatorError, TimeoutError, ConnectionError):
-            return None
-
-    cut = await take_cut(bank.topology, ask, lambda cluster: cluster.members, accounts=True, timeout_s=30.0)
+    cut = await take_cut(
+        bank.topology, fleet.ask_one, lambda cluster: cluster.members, accounts=True, timeout_s=30.0
+    )
     expected = bank.topology.initial_balance * bank.topology.accounts
     assert cut.total == expected, cut.reports
     assert cut.accounts is not None

@@ -25,6 +25,16 @@ def ended(bank: Running, key: int) -> Any:
     return until(over, f"benchmark {key} is over")
 
 
+def downloaded(bank: Running, key: int, name: str) -> str:
+    request = urllib.request.Request(
+        f"{bank.base}/api/benchmarks/{key}/{name}", headers={"Authorization": f"Token {bank.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as response:
+        assert response.headers["Content-Disposition"].startswith("attachment")
+        text: str = response.read().decode()
+        return text
+
+
 @pytest.mark.timeout(240)
 def test_benchmarks_over_rest(tmp_path: Path) -> None:
     with runbank(tmp_path / "bank", "--accounts", "90", "--balance", "500") as bank:
@@ -34,7 +44,9 @@ def test_benchmarks_over_rest(tmp_path: Path) -> None:
         )
         assert (status, shown["bank"]) == (200, "shown")
         status, private = bank.rest(
-            "POST", "benchmarks/", {"name": "mine", "accounts": 60, "clusters": 2, "nodes": 1, **small}
+            "POST",
+            "benchmarks/",
+            {"name": "mine", "accounts": 60, "clusters": 2, "nodes": 1, "generators": 2, **small},
         )
         assert (status, private["status"]) == (200, "queued")
         status, late = bank.rest("POST", "benchmarks/", {"duration": 600.0})
@@ -50,13 +62,12 @@ def test_benchmarks_over_rest(tmp_path: Path) -> None:
         body = ended(bank, private["id"])
         assert (body["status"], body["name"], body["error"]) == ("done", "mine", None)
         assert body["result"]["parameters"]["clusters"] == 2
-        request = urllib.request.Request(
-            f"{bank.base}/api/benchmarks/{private['id']}/results.csv",
-            headers={"Authorization": f"Token {bank.token}"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as response:
-            rows = list(csv.reader(io.StringIO(response.read().decode())))
+        rows = list(csv.reader(io.StringIO(downloaded(bank, private["id"], "results.csv"))))
         assert ["parameter", "accounts", "60"] in rows
+        assert json.loads(downloaded(bank, private["id"], "results.json")) == body["result"]
+        report = downloaded(bank, private["id"], "report.html")
+        assert f"Benchmark {private['id']}: mine" in report and "Plotly" in report
+        assert body["result"]["generators"]["processes"] == 2
 
         status, running = bank.rest("POST", "benchmarks/", {"duration": 600.0, "accounts": 60})
         until(lambda: bank.rest("GET", f"benchmarks/{running['id']}/")[1]["progress"], "it is on its way")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from consensus.cli.private import private_bank, topology_of
 from consensus.client.bank import BankClient
 from consensus.client.fleet import Fleet, leaders_in
 from consensus.client.results import TxResult
+from consensus.cluster.private import private_bank, topology_of
 from consensus.testset.settling import settle
 
 pytestmark = pytest.mark.process

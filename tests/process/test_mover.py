@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
-from typing import Any
 
-from consensus.client.errors import OperatorError
 from consensus.client.fleet import Fleet
 from consensus.cluster.launcher import LocalBank
 from consensus.cluster.mover import ABORTED, DONE, Mover, Part, Step
@@ -47,15 +45,8 @@ async def test_a_plan_survives_its_mover_and_a_leader(bank: LocalBank) -> None:
     steps = steps_of(bank)
     kept = Kept(enough=4)
     async with Load(bank, clients=12) as load, Fleet(bank.topology, bank.secret) as fleet:
-
-        async def ask(node: int, name: str, **args: Any) -> Any:
-            try:
-                return await fleet.call(node, name, timeout_s=1.0, **args)
-            except (TimeoutError, ConnectionError, OperatorError):
-                return None
-
         await load.progress(50)
-        first = Mover(bank.topology, PLAN, steps, ask, kept.save)
+        first = Mover(bank.topology, PLAN, steps, fleet.ask_one, kept.save)
         going = asyncio.create_task(first.run())
         await kept.some_moved.wait()
         victim = await leader_of(bank, 1)
@@ -63,7 +54,7 @@ async def test_a_plan_survives_its_mover_and_a_leader(bank: LocalBank) -> None:
         going.cancel()
         await asyncio.gather(going, return_exceptions=True)
 
-        second = Mover(bank.topology, PLAN, steps, ask, kept.save, parts=kept.parts.values())
+        second = Mover(bank.topology, PLAN, steps, fleet.ask_one, kept.save, parts=kept.parts.values())
         second.pause()
         going = asyncio.create_task(second.run())
         second.resume()
@@ -73,7 +64,7 @@ async def test_a_plan_survives_its_mover_and_a_leader(bank: LocalBank) -> None:
 
         back = [Step(step.account, step.target, step.source) for step in reversed(steps)]
         undone = Kept()
-        third = Mover(bank.topology, "5b" * 16, back, ask, undone.save)
+        third = Mover(bank.topology, "5b" * 16, back, fleet.ask_one, undone.save)
         going = asyncio.create_task(third.run())
         await undone.some_moved.wait()
         third.abort()
