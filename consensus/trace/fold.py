@@ -163,9 +163,11 @@ def _ballot(draft: Draft, event: TraceEvent) -> None:
     ballot = list(event["b"])
     node["ballot"] = max(ballot, node["ballot"])
     cluster = draft.entry("clusters", str(node["cluster"]))
-    if cluster is None or ballot[1] != event["n"] or ballot <= cluster["ballot"]:
+    if cluster is None or ballot[1] != event["n"] or ballot < cluster["ballot"]:
         return
-    cluster["election"] = {"n": event["n"], "b": ballot, "ts": event["ts"]}
+    # Who follows the winner may have told of it first: the candidacy is news all the same.
+    if ballot > cluster["ballot"]:
+        cluster["election"] = {"n": event["n"], "b": ballot, "ts": event["ts"]}
     _note(draft, event)
 
 
@@ -180,6 +182,21 @@ def _leader(draft: Draft, event: TraceEvent) -> None:
         node["ballot"] = ballot
         node["role"] = "leader" if event["leader"] == event["n"] else "follower"
     if _lead(draft, node["cluster"], event["leader"], ballot):
+        _note(draft, event)
+    elif event["n"] == event["leader"]:
+        _note_leaders_own(draft, event)
+
+
+def _note_leaders_own(draft: Draft, event: TraceEvent) -> None:
+    """A leader tells of itself, after its status or a follower did: it knows more, so its words stay."""
+    feed = draft.part("feed")
+    for index in range(len(feed) - 1, -1, -1):
+        entry = feed[index]
+        if entry["k"] == "paxos.leader" and entry["b"] == event["b"] and entry.get("inc") == event.get("inc"):
+            feed[index] = {**event, "q": entry.get("q", 0)}
+            return
+    cluster = draft.state["clusters"].get(str(draft.state["nodes"][str(event["n"])]["cluster"]))
+    if cluster is not None and cluster["ballot"] == list(event["b"]):
         _note(draft, event)
 
 

@@ -118,8 +118,9 @@ function onBallot(draft, event) {
   const ballot = [...event.b];
   if (compareBallots(ballot, node.ballot) >= 0) node.ballot = ballot;
   const cluster = draft.entry("clusters", node.cluster);
-  if (!cluster || ballot[1] !== event.n || compareBallots(ballot, cluster.ballot) <= 0) return;
-  cluster.election = { n: event.n, b: ballot, ts: event.ts };
+  if (!cluster || ballot[1] !== event.n || compareBallots(ballot, cluster.ballot) < 0) return;
+  // Who follows the winner may have told of it first: the candidacy is news all the same.
+  if (compareBallots(ballot, cluster.ballot) > 0) cluster.election = { n: event.n, b: ballot, ts: event.ts };
   note(draft, event);
 }
 
@@ -134,6 +135,19 @@ function onLeader(draft, event) {
     node.role = event.leader === event.n ? "leader" : "follower";
   }
   if (lead(draft, node.cluster, event.leader, ballot)) note(draft, event);
+  else if (event.n === event.leader) noteLeadersOwn(draft, event);
+}
+
+/** A leader tells of itself, after its status or a follower did: it knows more, so its words stay. */
+function noteLeadersOwn(draft, event) {
+  const feed = draft.part("feed");
+  const index = feed.findLastIndex((entry) =>
+    entry.k === "paxos.leader" && compareBallots(entry.b, event.b) === 0 && entry.inc === event.inc);
+  if (index >= 0) feed[index] = { ...event, q: feed[index].q ?? 0 };
+  else {
+    const cluster = draft.state.clusters[draft.state.nodes[event.n].cluster];
+    if (cluster && compareBallots(cluster.ballot, event.b) === 0) note(draft, event);
+  }
 }
 
 /** Take `leader` for the leader of a cluster unless a later ballot is known; true when new. */

@@ -122,6 +122,11 @@ def faults() -> list[dict[str, Any]]:
     story.incarnation = 1
     story.say("paxos.leader", 3, b=[5, 3], leader=3, w=9)
     story.say("hg.quality", plan="p", km1=3, imbalance=0.02)
+    # Those who follow tell of it before the leader does: their messages leave first.
+    story.wait(900)
+    story.say("paxos.leader", 1, b=[6, 2], leader=2, w=9)
+    story.say("paxos.ballot", 2, b=[6, 2], why="heartbeat_timeout", since_ms=120.5)
+    story.say("paxos.leader", 2, b=[6, 2], leader=2, w=9, quorum=[1, 2])
     return story.events
 
 

@@ -163,3 +163,22 @@ def test_a_keyframe_from_before_this_was_kept_can_be_folded_on() -> None:
     assert [slot["s"] for slot in state["paxos"]["1"]["slots"]] == [4]
     assert set(state) == set(empty())
     assert "paxos" not in old
+
+
+def test_an_election_is_in_the_feed_whoever_tells_of_it_first() -> None:
+    stood = event("paxos.ballot", 2, 5, b=[2, 2], why="heartbeat_timeout")
+    own = event("paxos.leader", 2, 7, b=[2, 2], leader=2, w=4, quorum=[2, 3])
+    followers = event("paxos.leader", 3, 8, b=[2, 2], leader=2, w=4)
+    leads = {"role": "leader", "ballot": [2, 2], "state": "up"}
+    status = {"k": "agg", "ts": 9, "inc": 1, "nodes": {"2": leads}}
+
+    def told(*events: dict[str, Any]) -> list[tuple[Any, ...]]:
+        feed = fold_all(START, [event("node.up", 2), *events])["feed"]
+        return sorted((one["k"], one["n"], one.get("quorum")) for one in feed if one["k"] != "node.up")
+
+    want = [("paxos.ballot", 2, None), ("paxos.leader", 2, [2, 3])]
+    assert told(stood, own, followers) == want
+    assert told(followers, stood, own) == want
+    assert told(stood, followers, own) == want
+    assert told(status, stood, own, followers) == want
+    assert told(stood, own, event("paxos.ballot", 3, 10, b=[1, 3]), event("paxos.leader", 3, b=[1, 3], leader=3, w=1)) == want

@@ -34,7 +34,8 @@ export function feedRows(view, wanted, limit = ROWS_MAX) {
   const system = wanted === "tx" ? [] : view.feed;
   const transactions = wanted === "system" ? [] : view.tx.filter((tx) => tx.outcome && (wanted === "tx" || !isAmbient(tx.id)));
   const rows = [...system, ...transactions.map((tx) => ({ ...tx, k: "tx.reply", tx: tx.id }))];
-  rows.sort((a, b) => b.q - a.q);
+  // Nodes tell in messages of their own: what happened within one period comes in any order.
+  rows.sort((a, b) => b.ts - a.ts || b.q - a.q);
   return rows.slice(0, limit);
 }
 
