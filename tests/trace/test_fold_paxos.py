@@ -181,4 +181,5 @@ def test_an_election_is_in_the_feed_whoever_tells_of_it_first() -> None:
     assert told(followers, stood, own) == want
     assert told(stood, followers, own) == want
     assert told(status, stood, own, followers) == want
-    assert told(stood, own, event("paxos.ballot", 3, 10, b=[1, 3]), event("paxos.leader", 3, b=[1, 3], leader=3, w=1)) == want
+    late = [event("paxos.ballot", 3, 10, b=[1, 3]), event("paxos.leader", 3, b=[1, 3], leader=3, w=1)]
+    assert told(stood, own, *late) == want
