@@ -5,12 +5,18 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import sys
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
-_LOWEST = 15_000
-_EPHEMERAL_DEFAULT = 32_768
-_TRIES_PER_PORT = 200
+_LOWEST: Final = 15_000
+_EPHEMERAL_DEFAULT: Final = 32_768
+_TRIES_PER_PORT: Final = 200
+_CLAIMS_MAX: Final = 100
+_claims: deque[socket.socket] = deque()
+"""Held open: the names of the ports that this process found last. They end with it."""
 
 
 class PortBusyError(OSError):
@@ -22,8 +28,9 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 
     They lie below the range from which the system numbers outgoing connections: a port of that range can be
     taken, while its node is down, by some connection's near end. All are held open until the last is found,
-    so none comes twice. Another process may still take one before it is used; whoever starts a listener on
-    it must say so plainly when that happens.
+    so none comes twice, and the last hundred are claimed as long as this process lives, so that no other
+    bank that starts at the same time is given them (on Linux). Another program may still take one before it
+    is used; whoever starts a listener on it must say so plainly when that happens.
 
     Raises:
         OSError: too few were found, or ``host`` is not an address of this machine.
@@ -41,7 +48,8 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
             else:
-                found.append(port)
+                if _claim(port):
+                    found.append(port)
     raise OSError(errno.EADDRINUSE, f"no {count} free ports between {candidates.start} and {candidates.stop}")
 
 
@@ -69,6 +77,25 @@ def is_local(host: str) -> bool:
         _listen(host, 0).close()
     except OSError:
         return False
+    return True
+
+
+def _claim(port: int) -> bool:
+    """Tell other processes of this machine that the port is about to be used; False if another told so."""
+    if sys.platform != "linux":
+        return True
+    # A name in the abstract namespace belongs to one socket and goes with it: no file can be left behind.
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0paxos-bank-port-{port}")
+    except OSError as error:
+        claim.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    _claims.append(claim)
+    if len(_claims) > _CLAIMS_MAX:
+        _claims.popleft().close()
     return True
 
 

@@ -116,9 +116,13 @@ class FakeNode:
             return [self.values(message)]
         raise AssertionError(f"no answer scripted for {message}")
 
-    def commit(self, message: Any, numbers: list[int], status: int = 0) -> Replies:
+    def commit(
+        self, message: Any, numbers: list[int], status: int = 0, parts: tuple[int, ...] = ()
+    ) -> Replies:
+        """``parts``: what a coordinator adds of the other clusters, as in ``Outcome``."""
         self.slot += 1
-        outcomes = [Outcome(status, self.slot, i, self.ballot, (1, 9, 1, 11)) for i in range(len(numbers))]
+        legs = (1, 9, 1, 11)
+        outcomes = [Outcome(status, self.slot, i, self.ballot, legs, parts) for i, _ in enumerate(numbers)]
         return Replies(message.session, numbers, outcomes)
 
     def values(self, message: Read, balance: int = 10) -> ReadReplies:
