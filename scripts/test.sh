@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Run the tests in phases: fast ones in parallel, JavaScript, then real processes and the browser one at a time,
-# since each of those wants the machine for itself. test.sh fast | all; fast leaves the long searches of the
-# simulation out, too. Ends with one line of sums.
+# Run the tests in phases, each with two at a time: fast ones, JavaScript, real processes, the browser.
+# test.sh fast | all; fast leaves the long searches of the simulation out, too. Ends with one line of sums.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -29,8 +28,9 @@ if [ "${1:-all}" = fast ]; then
 else
   py fast "not process and not browser" "${parallel[@]}"
   [ -f package.json ] && phase javascript npm test --silent
-  py process process
-  py browser browser
+  # Banks of nine processes wait for timers and disks more than they work, so two of them share a machine well.
+  py process process "${parallel[@]}"
+  py browser browser "${parallel[@]}"
 fi
 
 .venv/bin/python scripts/test_summary.py "$results" "$((SECONDS - started))" "${broken[@]}"

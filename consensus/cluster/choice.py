@@ -72,6 +72,9 @@ def _with_free_ports(topology: Topology, told: Callable[[str], None]) -> Topolog
         for node in nodes:
             if ports.is_local(node.host):
                 ports.require_free(node.host, node.port)
+                # Two banks that start at once both find it free.
+                if not ports.claim(node.port):
+                    raise ports.PortBusyError(f"port {node.port} is that of another bank that starts")
     except ports.PortBusyError as error:
         hosts = {node.host for node in nodes}
         if len(hosts) > 1:

@@ -6,7 +6,6 @@ import errno
 import random
 import socket
 import sys
-from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -15,8 +14,8 @@ _LOWEST: Final = 15_000
 _EPHEMERAL_DEFAULT: Final = 32_768
 _TRIES_PER_PORT: Final = 200
 _CLAIMS_MAX: Final = 100
-_claims: deque[socket.socket] = deque()
-"""Held open: the names of the ports that this process found last. They end with it."""
+_claims: dict[int, socket.socket] = {}
+"""Held open: the names of the ports that this process claimed last. They end with it."""
 
 
 class PortBusyError(OSError):
@@ -48,7 +47,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
             else:
-                if _claim(port):
+                if port not in _claims and claim(port):
                     found.append(port)
     raise OSError(errno.EADDRINUSE, f"no {count} free ports between {candidates.start} and {candidates.stop}")
 
@@ -71,31 +70,31 @@ def require_free(host: str, port: int) -> None:
         raise PortBusyError(f"port {port} on {host} cannot be used: {reason}") from error
 
 
+def claim(port: int) -> bool:
+    """Tell other processes of this machine that this one uses the port; False if another told so before."""
+    if sys.platform != "linux" or port in _claims:
+        return True
+    # A name in the abstract namespace belongs to one socket and goes with it: no file can be left behind.
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0paxos-bank-port-{port}")
+    except OSError as error:
+        name.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    _claims[port] = name
+    if len(_claims) > _CLAIMS_MAX:
+        _claims.pop(next(iter(_claims))).close()
+    return True
+
+
 def is_local(host: str) -> bool:
     """Whether ``host`` is an address of this machine, so that a node there can be started from here."""
     try:
         _listen(host, 0).close()
     except OSError:
         return False
-    return True
-
-
-def _claim(port: int) -> bool:
-    """Tell other processes of this machine that the port is about to be used; False if another told so."""
-    if sys.platform != "linux":
-        return True
-    # A name in the abstract namespace belongs to one socket and goes with it: no file can be left behind.
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        claim.bind(f"\0paxos-bank-port-{port}")
-    except OSError as error:
-        claim.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        return False
-    _claims.append(claim)
-    if len(_claims) > _CLAIMS_MAX:
-        _claims.popleft().close()
     return True
 
 

@@ -79,6 +79,19 @@ def test_busy_ports_are_exchanged_unless_a_file_names_them(folder: DataFolder, t
     assert choose(folder, config, Sizes()) == stored
 
 
+def test_a_bank_that_starts_at_the_same_time_keeps_its_ports(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = ports.free_ports(3)
+    live_in(folder, topology_file.with_ports(topology_file.generate(1, 3, 9), taken))
+    claim = ports.claim
+    monkeypatch.setattr(ports, "claim", lambda port: port != taken[1] and claim(port))
+    told: list[str] = []
+    topology = choose(folder, None, Sizes(), told.append)
+    assert not {node.port for node in topology.nodes.values()} & set(taken)
+    assert told == [f"port {taken[1]} is that of another bank that starts; the nodes take other ports"]
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
