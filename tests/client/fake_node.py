@@ -31,6 +31,8 @@ from consensus.types import Ballot
 
 BALLOT_FIRST = Ballot(1, 1)
 SECRET = "test-secret"
+ACCOUNTS = 100
+"""Accounts of a cluster."""
 Script = Callable[["FakeNode", Any], list[Any] | None]
 """(node, message) → messages to answer with; None for what a healthy node would answer."""
 
@@ -42,6 +44,8 @@ class FakeNode:
     id: int
     cluster: int
     leader: int
+    clusters: int = 1
+    """Of the bank."""
     incarnation: int = 1
     ballot: Ballot = BALLOT_FIRST
     silent: bool = False
@@ -116,14 +120,22 @@ class FakeNode:
             return [self.values(message)]
         raise AssertionError(f"no answer scripted for {message}")
 
-    def commit(
-        self, message: Any, numbers: list[int], status: int = 0, parts: tuple[int, ...] = ()
-    ) -> Replies:
-        """``parts``: what a coordinator adds of the other clusters, as in ``Outcome``."""
+    def commit(self, message: Any, numbers: list[int], status: int = 0) -> Replies:
         self.slot += 1
-        legs = (1, 9, 1, 11)
-        outcomes = [Outcome(status, self.slot, i, self.ballot, legs, parts) for i, _ in enumerate(numbers)]
+        others = dict.fromkeys(numbers, ())
+        if isinstance(message, Submit) and not status:
+            others |= {item.number: self._parts(item.legs) for item in message.items}
+        outcomes = [
+            Outcome(status, self.slot, i, self.ballot, (1, 9, 1, 11), others[number])
+            for i, number in enumerate(numbers)
+        ]
         return Replies(message.session, numbers, outcomes)
+
+    def _parts(self, legs: tuple[int, ...]) -> tuple[int, ...]:
+        """What a coordinator says of the other clusters whose accounts these are."""
+        there = dict.fromkeys(1 + (account - 1) // ACCOUNTS for account in legs[::2])
+        others = (c for c in there if c != self.cluster and 1 <= c <= self.clusters)
+        return tuple(number for c in others for number in (c, 5, 0, 1, 3 * c - 2))
 
     def values(self, message: Read, balance: int = 10) -> ReadReplies:
         results = [ReadResult(i.request, self.slot, (0, balance) * len(i.accounts)) for i in message.items]
@@ -137,7 +149,7 @@ class FakeNode:
 
 @dataclass
 class FakeBank:
-    """Clusters of three fake nodes; account ranges of 100."""
+    """Clusters of three fake nodes; account ranges of :data:`ACCOUNTS`."""
 
     nodes: dict[int, FakeNode]
     topology: Topology
@@ -167,11 +179,11 @@ async def start_fake_bank(clusters: int = 1, *, client_deadline_ms: float = 3000
         first = 3 * c - 2
         members = []
         for node_id in range(first, first + 3):
-            node = FakeNode(node_id, c, leader=first, ballot=Ballot(1, first))
+            node = FakeNode(node_id, c, leader=first, clusters=clusters, ballot=Ballot(1, first))
             await node.start()
             nodes[node_id] = node
             members.append(Node(node_id, "127.0.0.1", node.port))
-        groups.append(Cluster(c, tuple(members), 100 * c - 99, 100 * c))
+        groups.append(Cluster(c, tuple(members), ACCOUNTS * (c - 1) + 1, ACCOUNTS * c))
     timings = Timings(client_deadline_ms=client_deadline_ms)
     return FakeBank(nodes, Topology(tuple(groups), 10, timings))
 
