@@ -42,6 +42,7 @@ from bankweb.orchestration.bank import topology
 from bankweb.orchestration.hub import IDLE_HZ, LIVE_HZ, hub
 from consensus.trace import events, fold
 from consensus.trace.causes import Causes
+from consensus.trace.recorder import lines_of
 from consensus.types import NodeId
 
 _log = logging.getLogger(__name__)
@@ -184,8 +185,8 @@ class LiveHub:
 
     # --- folding -----------------------------------------------------------
 
-    def _fold(self) -> list[dict[str, Any]]:
-        """Number what waits, fold it into the state, and return it."""
+    def _fold(self) -> tuple[int, bytes]:
+        """Number what waits, fold and record it; how many events there were, and they as lines of JSON."""
         waiting, self._buffer = self._buffer, []
         waiting += self._status_events()
         numbered = [self._numbering.number(event) for event in waiting]
@@ -196,9 +197,10 @@ class LiveHub:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             _log.warning("an event is not of the schema: %r; what came with it is checked one by one", error)
             numbered = self._fold_singly(numbered)
+        lines = lines_of(numbered)
         if self.recording is not None:
-            self.recording.offer(numbered, self.state)
-        return numbered
+            self.recording.offer(numbered, lines, self.state)
+        return len(numbered), lines
 
     def _fold_singly(self, numbered: list[dict[str, Any]]) -> list[dict[str, Any]]:
         good = []
@@ -273,14 +275,17 @@ class LiveHub:
     def tick(self) -> None:
         """Make a frame of what came since the last, and hand it to every browser."""
         first = self._numbering.last + 1
-        numbered = self._fold()
+        count, lines = self._fold()
         dropped, self._dropped = self._dropped, 0
         now = time.monotonic()
-        if not numbered and not dropped and now - self._framed_at < QUIET_S:
+        if not count and not dropped and now - self._framed_at < QUIET_S:
             return
         self._framed_at = now
         self.frame_number += 1
-        frame = _encode({"type": "frame", "f": self.frame_number, "events": numbered, "dropped": dropped})
+        # Encoded once, for the recording and for every browser: within JSON no line ends.
+        inner = lines.rstrip().replace(b"\n", b",")
+        head = b'{"type":"frame","f":%d,"events":[' % self.frame_number
+        frame = b'%b%b],"dropped":%d}' % (head, inner, dropped)
         for browser in self._browsers:
             browser.offer(self.frame_number, first, self._numbering.last, frame)
 

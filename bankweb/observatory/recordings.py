@@ -46,7 +46,8 @@ QUEUE_BATCHES_MAX: Final = 400
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
 _encode: Final = msgspec.json.Encoder().encode
 
-Batch = tuple[list[dict[str, Any]], dict[str, Any]]
+Batch = tuple[bytes, int, dict[str, Any]] | dict[str, Any]
+"""Encoded events, how many, the state after them; or a gap."""
 """Numbered events, and the state after them."""
 
 
@@ -70,10 +71,14 @@ class AlwaysOn:
         self._state = state
         self._thread.start()
 
-    def offer(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
-        """Have ``events`` written. What there is no room for is told as a gap when there is room again."""
+    def offer(self, events: list[dict[str, Any]], lines: bytes, state: dict[str, Any]) -> None:
+        """Have ``events`` written, which are encoded as ``lines`` and folded into ``state``.
+
+        What there is no room for is told as a gap when there is room again.
+        """
         if not events:
             return
+        batch = (lines, len(events), state)
         if self._lost is not None:
             gap = {
                 "k": "gap",
@@ -83,15 +88,15 @@ class AlwaysOn:
                 "q": self._lost[1],
             }
             try:
-                self._queue.put_nowait(([gap], {}))
-                self._queue.put_nowait((events, state))
+                self._queue.put_nowait(gap)
+                self._queue.put_nowait(batch)
             except queue.Full:
                 self._lost = (self._lost[0], events[-1]["q"])
             else:
                 self._lost = None
             return
         try:
-            self._queue.put_nowait((events, state))
+            self._queue.put_nowait(batch)
         except queue.Full:
             self._lost = (events[0]["q"], events[-1]["q"])
 
@@ -101,14 +106,18 @@ class AlwaysOn:
             if self._state is not None:
                 recorder.resync(self._state)
                 self._state = None
-            resync = False
+            after_gap = False
             with contextlib.closing(recorder):
                 while (batch := self._queue.get()) is not None:
-                    events, state = batch
-                    recorder.write(events, state or None)
-                    if resync:
+                    if isinstance(batch, dict):
+                        recorder.write([batch])
+                        after_gap = True
+                        continue
+                    lines, count, state = batch
+                    recorder.write_lines(lines, count, state)
+                    if after_gap:
                         recorder.resync(state)
-                    resync = events[0]["k"] == "gap" and not state
+                        after_gap = False
         except OSError as error:
             _log.error("recording ends, the site goes on: %s", error)
 

@@ -125,7 +125,7 @@ class Node:
         self.incarnation = opened.recovered.incarnation
         self._telemetry.lives_in(self.incarnation)
         engine.replica.trace_level = self._telemetry.level
-        engine.replica.sample(self._telemetry.sampled_below)
+        engine.replica.sample(*self._telemetry.sample)
         slot = engine.replica.machine.state.slot
         _log.info("incarnation %d, checkpoint of slot %d", self.incarnation, slot)
         return engine
@@ -448,8 +448,8 @@ class Node:
     def _outcomes_applied(self) -> int:
         return self.replica.ctx.outcomes_applied
 
-    def _sample(self, below: int) -> None:
-        self.replica.sample(below)
+    def _sample(self, below: int, slots: bool) -> None:
+        self.replica.sample(below, slots)
 
     def _level_changed(self, level: int) -> None:
         self.replica.trace_level = level

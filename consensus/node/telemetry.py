@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +35,8 @@ BUFFER_EVENTS_MAX: Final = 2_000
 """Events that wait for one watcher's next message."""
 MESSAGE_EVENTS_MAX: Final = 200
 """Events in one telemetry message; about 40 KB."""
+BUSY_PERIOD_S: Final = 0.2
+"""In heavy traffic, of which a sample is told, watchers hear no more often than this."""
 WINDOW_MS: Final = 100
 SUBMITTED_MAX: Final = 1_000
 """Recorded submissions that wait for their reply."""
@@ -44,6 +46,9 @@ _CROSS: Final = {
     kind.__struct_config__.tag: kind for kind in (txn.TxPrepare, txn.TxVote, txn.TxDecision, txn.TxAck)
 }
 _CROSS_KINDS: Final = frozenset(_CROSS.values())
+_RARE_TAGS: Final = ELECTION_TAGS | _CROSS.keys()
+_RARE_KINDS: Final = ELECTION_KINDS | _CROSS_KINDS
+"""Messages looked at one by one, whatever traffic there is."""
 _cross_message: Final = msgspec.msgpack.Decoder(txn.TxnMessage)
 _SLOT_EVENTS: Final = frozenset(("paxos.accepted", "paxos.chosen", "paxos.applied"))
 _PER_TRANSACTION: Final = frozenset(("tx.submit", "tx.lock", "tx.vote", "tx.decide", "tx.apply", "tx.reply"))
@@ -72,7 +77,8 @@ class Telemetry:
         status: the status document.
         counts: growing totals; their differences make up the ``tx`` part of a window.
         on_level: told the highest level watched (-1: nobody watches).
-        applied, on_sample: see :class:`~consensus.node.sampling.Sampler`.
+        applied: see :class:`~consensus.node.sampling.Sampler`.
+        on_sample: told what is wanted, see :meth:`consensus.replica.door.Replica.sample`.
 
     Attributes:
         level: -1 nobody; 0 status, windows, elections and what is kept; 1 also slots, a sample of
@@ -89,7 +95,7 @@ class Telemetry:
         counts: Callable[[], Mapping[str, float]],
         on_level: Callable[[int], None],
         applied: Callable[[], int],
-        on_sample: Callable[[int], None],
+        on_sample: Callable[[int, bool], None],
     ) -> None:
         self.level = -1
         self.incarnation = 0
@@ -105,7 +111,8 @@ class Telemetry:
         self._latencies: Counter[int] = Counter()
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
-        self._sampler = Sampler(applied, on_sample)
+        self._on_sample = on_sample
+        self._sampler = Sampler(applied, lambda limit: on_sample(limit, self._slots.few))
         self._kept = KeptLimit()
         self._submitted: dict[str, int] = {}
         self._slots = SlotTrace(node, others, self._note, self._leave_out)
@@ -128,9 +135,9 @@ class Telemetry:
         self._level_changed()
 
     @property
-    def sampled_below(self) -> int:
-        """See :meth:`consensus.replica.door.Replica.sample`."""
-        return self._sampler.limit
+    def sample(self) -> tuple[int, bool]:
+        """What ``on_sample`` was told last."""
+        return self._sampler.limit, self._slots.few
 
     def lives_in(self, incarnation: int) -> None:
         """The node begins another life of the bank."""
@@ -165,7 +172,8 @@ class Telemetry:
     def _tick(self, watch: Watch) -> None:
         """Send what waits for a watcher, its status first."""
         loop = asyncio.get_running_loop()
-        watch.timer = loop.call_later(watch.period_s, self._tick, watch)
+        period_s = watch.period_s if self._sampler.takes_all() else max(watch.period_s, BUSY_PERIOD_S)
+        watch.timer = loop.call_later(period_s, self._tick, watch)
         events, watch.events = watch.events, []
         dropped, watch.dropped = watch.dropped, 0
         status = self._status()
@@ -182,15 +190,18 @@ class Telemetry:
         if self.level < 0:
             return
         self._sampler.roll()
+        takes_all, few = self._sampler.takes_all(), self._slots.few
         for kind, fields in events:
             if kind in _SLOT_EVENTS:
-                self._slots.happened(kind, fields, self._sampler.takes_all())
+                self._slots.happened(kind, fields, takes_all)
             elif kind in ELECTION_EVENTS:
                 self._elections.happened(kind, fields)
             elif kind in _PER_TRANSACTION:
                 self._record_step(kind, fields)
             else:
                 self.note(kind, **fields)
+        if self._slots.few is not few:
+            self._on_sample(*self.sample)
 
     def _record_step(self, kind: str, fields: Mapping[str, Any]) -> None:
         """A step of a transaction, if it is kept or in the sample."""
@@ -275,12 +286,22 @@ class Telemetry:
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
         """A frame left for ``to``: counts its messages, records those that the trace is about."""
+        tags = [message[1] for message in messages]
         if self.level >= 1:
             counts = self._links.get(to)
             if counts is None:
                 counts = self._links[to] = Counter()
-            for message in messages:
-                counts[message[1]] += 1
+            for tag in tags:
+                counts[tag] += 1
+        done = () if _RARE_TAGS.isdisjoint(tags) else self._sent_rare(to, connection, messages, first)
+        self._slots.sent(to, connection, messages, first)
+        if self.level >= 2:
+            for index, message in enumerate(messages, first):
+                if index not in done:
+                    self._any_message("msg.send", self._sent(to, connection, index, message))
+
+    def _sent_rare(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> Collection[int]:
+        """Record messages of elections and of kept transactions across clusters; indices of those."""
         done = set()
         for index, message in enumerate(messages, first):
             tag = message[1]
@@ -291,11 +312,7 @@ class Telemetry:
                 told = self._sent(to, connection, index, message)
                 self._kept_message("msg.send", kept_in(_cross_message.decode(message)), told)
                 done.add(index)
-        self._slots.sent(to, connection, messages, first)
-        if self.level >= 2:
-            for index, message in enumerate(messages, first):
-                if index not in done:
-                    self._any_message("msg.send", self._sent(to, connection, index, message))
+        return done
 
     def _sent(self, to: NodeId, connection: str, index: int, message: bytes) -> dict[str, Any]:
         mid = f"{connection}.{self._node}.{to}.{index}"
@@ -303,6 +320,18 @@ class Telemetry:
 
     def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
         """A frame came from ``sender`` while somebody watches. See :meth:`sent`."""
+        rare = not _RARE_KINDS.isdisjoint(map(type, messages))
+        done = self._received_rare(sender, connection, messages, first) if rare else ()
+        self._slots.received(sender, connection, messages, first)
+        if self.level >= 2:
+            for index, message in enumerate(messages, first):
+                if index not in done:
+                    self._any_message("msg.recv", self._received(sender, connection, index, message))
+
+    def _received_rare(
+        self, sender: NodeId, connection: str, messages: list[Message], first: int
+    ) -> Collection[int]:
+        """See :meth:`_sent_rare`."""
         done = set()
         for index, message in enumerate(messages, first):
             kind = type(message)
@@ -312,11 +341,7 @@ class Telemetry:
             elif kind in _CROSS_KINDS and (kept := kept_in(message)):
                 self._kept_message("msg.recv", kept, self._received(sender, connection, index, message))
                 done.add(index)
-        self._slots.received(sender, connection, messages, first)
-        if self.level >= 2:
-            for index, message in enumerate(messages, first):
-                if index not in done:
-                    self._any_message("msg.recv", self._received(sender, connection, index, message))
+        return done
 
     def _received(self, sender: NodeId, connection: str, index: int, message: Message) -> dict[str, Any]:
         mid = f"{connection}.{sender}.{self._node}.{index}"

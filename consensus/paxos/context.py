@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from zlib import crc32
 
@@ -17,6 +18,8 @@ KEPT_BYTES_MAX: Final = 4_096
 SAMPLE_ALL: Final = 1 << 32
 """Above every :func:`sample_place`."""
 _MASK = (1 << 64) - 1
+_GOLDEN: Final = 0x9E3779B1
+"""2**32 divided by the golden ratio."""
 
 
 class Context:
@@ -47,6 +50,8 @@ class Context:
         """-1: nobody watches; 0: elections and what is kept; 1: slots and transactions, too."""
         self.sampled_below = SAMPLE_ALL
         """While somebody watches, events of transactions with a lower :func:`sample_place` are wanted."""
+        self.tells_slots = True
+        """While somebody watches: every slot that is applied is told of."""
         self.outcomes_applied = 0
         """Outcomes applied since this process began, which a sample is a share of."""
         self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
@@ -83,6 +88,19 @@ class Context:
             return True
         return session.startswith(KEPT_PREFIX)
 
+    def sampled(self, session: SessionId, numbers: Sequence[int]) -> list[int]:
+        """Places in ``numbers`` of those transactions of ``session`` whose events are wanted.
+
+        As :meth:`traces_tx`, for many at once: nearly all of a heavy load are not.
+        """
+        below = self.sampled_below
+        if session.startswith(KEPT_PREFIX) or (self.trace_level > 0 and below == SAMPLE_ALL):
+            return list(range(len(numbers)))
+        if self.trace_level <= 0:
+            return []
+        first = crc32(session)
+        return [i for i, n in enumerate(numbers) if (first + n * _GOLDEN) & 0xFFFFFFFF < below]
+
     def event(self, kind: str, **fields: Any) -> None:
         self.out.events.append(Event(kind, fields))
 
@@ -103,7 +121,7 @@ def sample_place(session: SessionId, number: int) -> int:
     Multiples of the golden ratio spread the numbers of one session evenly (Knuth, vol. 3, 6.4), so any share
     of them is met nearly exactly, at every node alike.
     """
-    return (crc32(session) + number * 0x9E3779B1) & 0xFFFFFFFF
+    return (crc32(session) + number * _GOLDEN) & 0xFFFFFFFF
 
 
 def _mix(x: int) -> int:

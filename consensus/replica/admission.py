@@ -121,8 +121,8 @@ class Admission:
         if fresh:
             self.queue.add_transactions(Group(message.session, message.settled_below, fresh, self.ctx.now_us))
             if self.ctx.traces(message.session):
-                for item in fresh:
-                    self._trace(message.session, item)
+                for place in self.ctx.sampled(message.session, [item.number for item in fresh]):
+                    self._trace(message.session, fresh[place])
         if known:
             self._reply(
                 connection, Replies(message.session, known, [outcomes[n] for n in known], state.epoch)
@@ -151,7 +151,7 @@ class Admission:
             if not state.moves.taken.keys().isdisjoint(accounts):
                 # Its prepare entry would be refused, when others had been asked to prepare already.
                 return Refusal.MIGRATING
-            self._trace(message.session, item)
+            self._trace_if_sampled(message.session, item)
         wait = ItemWait(item, cross, message.settled_below, self.ctx.now_us)
         if self.waiting.free(accounts):
             if cross is None:
@@ -164,7 +164,7 @@ class Admission:
         arrived_us = self.ctx.now_us + self.ctx.wall_offset_us
         waiter = Waiter(tx, tuple(sorted(set(accounts))), age, deadline, wait, arrived_us)
         if cross is None:
-            self._trace(message.session, item)
+            self._trace_if_sampled(message.session, item)
         return None if self.waiting.enter(waiter) else Refusal.OVERLOADED
 
     def _homes(self, state: BankState, item: Item) -> tuple[int, ...]:
@@ -261,10 +261,12 @@ class Admission:
         if pending:
             self._refuse(connection, session_id, pending, Refusal.IN_DOUBT)
 
+    def _trace_if_sampled(self, session: SessionId, item: Item) -> None:
+        if self.ctx.traces_tx(session, item.number):
+            self._trace(session, item)
+
     def _trace(self, session: SessionId, item: Item) -> None:
-        """If somebody wants to know: who pays first, who gets first, how much is paid in all."""
-        if not self.ctx.traces_tx(session, item.number):
-            return
+        """Who pays first, who gets first, how much is paid in all."""
         pairs = list(zip(item.legs[::2], item.legs[1::2], strict=False))
         payer = next((account for account, delta in pairs if delta < 0), None)
         payee = next((account for account, delta in pairs if delta > 0), None)

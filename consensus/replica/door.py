@@ -175,9 +175,13 @@ class Replica:
     def trace_level(self, level: int) -> None:
         self.ctx.trace_level = level
 
-    def sample(self, below: int) -> None:
-        """Tell of transactions with a lower :func:`~consensus.paxos.context.sample_place`, if of any."""
+    def sample(self, below: int, slots: bool = True) -> None:
+        """Tell of transactions with a lower :func:`~consensus.paxos.context.sample_place`, if of any.
+
+        ``slots``: of every slot that is applied, too; else of those with such transactions in them.
+        """
         self.ctx.sampled_below = below
+        self.ctx.tells_slots = slots
 
     def segment_head(self) -> SegmentHead:
         """First record of a journal segment that begins now."""

@@ -37,7 +37,7 @@ def trace_applied(replica: Replica, slot: Slot, batch: entries.Batch, results: l
     before = len(events)
     for result in results:
         _trace_result(replica, slot, result)
-    if replica.ctx.trace_level > 0 or len(events) > before:
+    if (replica.ctx.trace_level > 0 and replica.ctx.tells_slots) or len(events) > before:
         events.insert(before, Event("paxos.applied", {"s": slot, **_contents(batch)}))
 
 
@@ -81,13 +81,13 @@ def _trace_result(replica: Replica, slot: Slot, result: Result) -> None:
 
 def _trace_outcomes(replica: Replica, slot: Slot, applied: Applied) -> None:
     """Of those in the sample, and of every abort: who watches takes as many of these as it can."""
-    wanted = replica.ctx.traces_tx
-    for number, outcome in zip(applied.numbers, applied.outcomes, strict=True):
-        if not outcome.status and not wanted(applied.session, number):
-            continue
-        tx = str(TxId(applied.session, number))
-        name = "aborted" if outcome.status else "committed"
-        why = Status(outcome.status).name.lower() if outcome.status else None
+    numbers, outcomes = applied.numbers, applied.outcomes
+    wanted = replica.ctx.sampled(applied.session, numbers)
+    aborted = [i for i, outcome in enumerate(outcomes) if outcome.status]
+    for i in sorted({*wanted, *aborted}) if aborted else wanted:
+        tx, status = str(TxId(applied.session, numbers[i])), outcomes[i].status
+        name = "aborted" if status else "committed"
+        why = Status(status).name.lower() if status else None
         replica.ctx.event("tx.apply", tx=tx, s=slot, outcome=name, why=why)
 
 

@@ -26,6 +26,12 @@ KEYFRAME_EVENTS: Final = 5_000
 """Events between two keyframes: what a reader folds at most after a seek."""
 
 _encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+def lines_of(events: list[TraceEvent]) -> bytes:
+    """The events as they stand in a recording: each a line of JSON."""
+    return _encode_lines(events)
 
 
 class Recorder:
@@ -70,24 +76,29 @@ class Recorder:
         self._file: gzip.GzipFile | None = None
         self._open_segment()
 
-    def write(self, events: Iterable[TraceEvent], state: State | None = None) -> None:
+    def write(self, events: Iterable[TraceEvent]) -> None:
         """Append numbered events (each with its ``q``), in order, and hand them to the system.
 
-        After this returns, a reader of the folder sees them. ``state``: after all of them, from whoever has
-        folded them already; they are not folded again, and a keyframe that is due comes behind the last.
+        After this returns, a reader of the folder sees them.
         """
         for event in events:
             assert "q" in event, "events are numbered before they are recorded"
             self._line(event)
             self._since_keyframe += 1
-            if state is None:
-                self._unfolded.append(event)
-                self._divide()
-        if state is not None:
-            self._state, self._unfolded = state, []
+            self._unfolded.append(event)
             self._divide()
-        if self._file is not None:
-            self._file.flush()
+        self._flush()
+
+    def write_lines(self, lines: bytes, count: int, state: State) -> None:
+        """As :meth:`write`, of ``count`` events that are encoded (:func:`lines_of`) and folded already.
+
+        ``state``: after all of them. A segment or keyframe that is due comes behind the last.
+        """
+        self._append(lines)
+        self._since_keyframe += count
+        self._state, self._unfolded = state, []
+        self._divide()
+        self._flush()
 
     def _divide(self) -> None:
         """Begin another segment, or write a keyframe, where one is due."""
@@ -116,8 +127,14 @@ class Recorder:
         self._close_segment()
 
     def _line(self, value: Any) -> None:
+        self._append(_encode(value) + b"\n")
+
+    def _flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+    def _append(self, data: bytes) -> None:
         assert self._file is not None, "the recorder is closed"
-        data = _encode(value) + b"\n"
         self._file.write(data)
         self._written += len(data)
 

@@ -22,8 +22,10 @@ RING_MAX: Final = 256
 """Frames and events remembered while somebody watches; without watchers only the frame at hand is."""
 OPEN_MAX: Final = 64
 OPEN_S: Final = 5.0
-"""How long a slot stays open that is not applied, and ``AFTER_S`` once it is: commits still go out."""
+"""How long a slot stays open that is not applied, and ``AFTER_S`` once it is and somebody owes an answer."""
 AFTER_S: Final = 0.5
+BEFORE_MAX: Final = 8
+"""Frames and events looked at before the one in which a slot was accepted: its Accept is among them."""
 SLOTS_PER_S: Final = 100
 """Up to so many slots a second each is told of, without its messages; of more, those that are open."""
 EVENTS_PER_S: Final = 1_500
@@ -36,33 +38,19 @@ class Tell(Protocol):
     def __call__(self, kind: str, least: int, fields: Mapping[str, Any], ts: int) -> int: ...
 
 
-class Frame:
+class Frame(NamedTuple):
     """Messages that were sent (``sent``) to or came from ``peer``; ``first`` is the index of the first."""
 
-    __slots__ = ("_heads", "connection", "first", "messages", "peer", "sent", "ts")
-
-    def __init__(
-        self,
-        ts: int,
-        sent: bool,
-        peer: NodeId,
-        connection: str,
-        messages: Sequence[Message | bytes],
-        first: int,
-    ) -> None:
-        self.ts = ts
-        self.sent = sent
-        self.peer = peer
-        self.connection = connection
-        self.messages = messages
-        self.first = first
-        self._heads: list[tuple[int, Head]] | None = None
+    ts: int
+    sent: bool
+    peer: NodeId
+    connection: str
+    messages: Sequence[Message | bytes]
+    first: int
 
     def heads(self) -> list[tuple[int, Head]]:
-        """Messages about slots, read once, by their place in the frame."""
-        if self._heads is None:
-            self._heads = [(i, head_of(m)) for i, m in enumerate(self.messages) if _is_of_slots(m)]
-        return self._heads
+        """Messages about slots by their place in the frame."""
+        return [(i, head_of(m)) for i, m in enumerate(self.messages) if _is_of_slots(m)]
 
 
 def _is_of_slots(message: Message | bytes) -> bool:
@@ -70,7 +58,7 @@ def _is_of_slots(message: Message | bytes) -> bool:
 
 
 class Happened(NamedTuple):
-    """An event that was not told of yet."""
+    """An event that was not told of when it happened."""
 
     ts: int
     kind: str
@@ -80,7 +68,7 @@ class Happened(NamedTuple):
 class Open:
     """A slot that is recorded; the numbers are those of events that lead to others."""
 
-    __slots__ = ("accepted", "chosen", "got", "heard", "least", "until_s")
+    __slots__ = ("accepted", "applied", "chosen", "got", "heard", "least", "owed", "until_s")
 
     def __init__(self, least: int, until_s: float) -> None:
         self.least = least
@@ -90,6 +78,9 @@ class Open:
         self.heard = 0
         self.accepted = 0
         self.chosen = 0
+        self.applied = False
+        self.owed: set[tuple[str, NodeId]] = set()
+        """Of a leader: whose Accepted has not come, and who has not been told that the slot is chosen."""
 
 
 class SlotTrace:
@@ -110,24 +101,28 @@ class SlotTrace:
         clock: Clock = SYSTEM,
     ) -> None:
         self._clock = clock
+        self._wall_us = clock.wall_us
         self.level = -1
         self.open: dict[Slot, Open] = {}
         self._me = me
         self._others = frozenset(others)
         self._tell_event = tell
         self._drop = drop
-        self._ring: deque[Frame | Happened] = deque(maxlen=1)
+        self._ring: deque[Frame | Happened | None] = deque(maxlen=1)
         self._mids: dict[str, int] = {}
         """Messages told of lately, and the numbers of their events."""
         self._told: dict[NodeId, Slot] = dict.fromkeys(others, 0)
         """By peer: the highest watermark between it and this node that was looked at."""
         self._last_open: Slot = 0
+        self._touched: tuple[Slot, int] = (0, 0)
+        """The slot that was touched last, and for whom."""
         self._chosen: Slot = 0
         """The highest watermark that was told of."""
         self._second = 0
         self._slots = 0
         self._events = 0
-        self._few = True
+        self.few = True
+        """Whether every slot is told of."""
         self._tidied_s = 0.0
 
     def watched(self, level: int) -> None:
@@ -144,18 +139,19 @@ class SlotTrace:
         self._mids.clear()
         self._told = dict.fromkeys(self._others, 0)
         self._last_open = self._chosen = 0
+        self._touched = (0, 0)
 
     # --- messages ------------------------------------------------------------------------
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
         """A frame leaves for ``to``."""
         if to in self._others:
-            self._saw(Frame(self._clock.wall_us(), True, to, connection, messages, first))
+            self._saw(Frame(self._wall_us(), True, to, connection, messages, first))
 
     def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
         """A frame of ``sender`` came and is about to be taken in."""
         if sender in self._others:
-            self._saw(Frame(self._clock.wall_us(), False, sender, connection, messages, first))
+            self._saw(Frame(self._wall_us(), False, sender, connection, messages, first))
 
     def _saw(self, frame: Frame) -> None:
         self._ring.append(frame)
@@ -209,9 +205,14 @@ class SlotTrace:
             if len(self._mids) > MIDS_MAX:
                 del self._mids[next(iter(self._mids))]
         if not sent:
-            self._heard(head, about, number)
+            self._heard(frame.peer, head, about, number)
+        elif head.name == "accept" and head.slot in self.open:
+            self.open[head.slot].owed |= {("accepted", frame.peer), ("commit", frame.peer)}
+        if sent and about:
+            for slot in [slot for slot in self.open if slot <= head.watermark]:
+                self._settle(slot, ("commit", frame.peer))
 
-    def _heard(self, head: Head, about: list[Open], number: int) -> None:
+    def _heard(self, peer: NodeId, head: Head, about: list[Open], number: int) -> None:
         """A message came; what it leads to will name it as its cause."""
         for entry in about:
             entry.heard = number
@@ -220,6 +221,15 @@ class SlotTrace:
             own.got = number
         elif own is not None:
             own.heard = number
+            if head.name == "accepted":
+                self._settle(head.slot, ("accepted", peer))
+
+    def _settle(self, slot: Slot, paid: tuple[str, NodeId] | None = None) -> None:
+        """Close a slot of which nothing more is to come: it is applied, and nobody owes anything."""
+        entry = self.open[slot]
+        entry.owed.discard(paid or ("", 0))
+        if entry.applied and not entry.owed:
+            del self.open[slot]
 
     def _cause_of_sending(self, head: Head, about: list[Open]) -> int | None:
         if head.slot in self.open:
@@ -236,19 +246,23 @@ class SlotTrace:
             self._slots += 1
             if fields.get("keep"):
                 self._begin(slot, 0, whole=False)
-            elif self.level > 0 and everything and self._few:
+            elif self.level > 0 and everything and self.few:
                 self._begin(slot, 1, whole=False)
         elif kind == "paxos.applied" and self.level == 0:
             # Only what is kept is told of at this level, so this slot holds some of it.
             self._begin(slot, 0, whole=True)
-        event = Happened(self._clock.wall_us(), kind, fields)
-        if not self._take(event, self._few):
+        event = Happened(self._wall_us(), kind, fields)
+        if not ((self.few or self.open) and self._take(event, self.few)):
             self._ring.append(event)
 
     def touched(self, slot: Slot, least: int) -> None:
         """A recorded transaction is in ``slot``, which is being applied."""
-        if slot not in self.open:
-            self._begin(slot, least, whole=True)
+        before, then = self._touched
+        if slot in self.open or (slot == before and least >= then):
+            return
+        self._touched = (slot, least)
+        self._begin(slot, least, whole=True)
+        if slot in self.open:
             self.open[slot].until_s = self._clock.steady_s() + AFTER_S
 
     def _begin(self, slot: Slot, least: int, whole: bool) -> None:
@@ -270,16 +284,23 @@ class SlotTrace:
                 self._look_at(last, slot, set())
 
     def _look_back(self, slot: Slot) -> None:
-        said: set[NodeId] = set()
+        """Tell what the ring holds of ``slot``, oldest first, no further back than where it was accepted."""
         ring = self._ring
-        for _ in range(len(ring)):
-            # Once around: an event that is told of leaves the ring, the rest keeps its order.
-            seen = ring.popleft()
-            if isinstance(seen, Frame):
-                ring.append(seen)
-                self._look_at(seen, slot, said)
-            elif not self._take(seen, few=False):
-                ring.append(seen)
+        place = left = len(ring)
+        for one in reversed(ring):
+            place -= 1
+            left -= 1
+            if type(one) is Happened and one.kind == "paxos.accepted" and one.fields["s"] == slot:
+                left = min(left, BEFORE_MAX)
+            if left <= 0:
+                break
+        said: set[NodeId] = set()
+        for index in range(place, len(ring)):
+            one = ring[index]
+            if type(one) is Frame:
+                self._look_at(one, slot, said)
+            elif type(one) is Happened and self._take(one, few=False):
+                ring[index] = None
 
     def _look_at(self, frame: Frame, slot: Slot, said: set[NodeId]) -> None:
         """Tell of messages about ``slot``; of those that say it is chosen, the first of each peer."""
@@ -308,6 +329,8 @@ class SlotTrace:
             entry.accepted = number
         elif entry is not None:
             entry.until_s = min(entry.until_s, self._clock.steady_s() + AFTER_S)
+            entry.applied = True
+            self._settle(slot)
         return True
 
     def _take_chosen(self, event: Happened, few: bool) -> bool:
@@ -338,7 +361,7 @@ class SlotTrace:
     def _roll(self) -> None:
         second = int(self._clock.steady_s())
         if second != self._second:
-            self._few = self._slots <= SLOTS_PER_S * max(1, second - self._second)
+            self.few = self._slots <= SLOTS_PER_S * max(1, second - self._second)
             self._slots = self._events = 0
             self._second = second
 

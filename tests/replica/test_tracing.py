@@ -22,11 +22,11 @@ def told(node: Leading, session: bytes, kind: str) -> list[int]:
     ]
 
 
-def run(below: int, *, level: int = 1, amount: int = 1) -> Leading:
+def run(below: int, *, level: int = 1, amount: int = 1, slots: bool = True) -> Leading:
     """Each of two sessions pays ``COUNT`` times, while events of the sample ``below`` are wanted."""
     node = Leading(sessions=(ALICE, KEPT))
     node.replica.trace_level = level
-    node.replica.sample(below)
+    node.replica.sample(below, slots)
     for session in (ALICE, KEPT):
         node.ask(Submit(session, 0, [Item(number, pay(1, 2, amount)) for number in range(COUNT)]))
     return node
@@ -65,3 +65,12 @@ def test_numbers_of_a_session_are_spread_evenly() -> None:
     for share in (2, 16, 128):
         count = sum(sample_place(session, number) < SAMPLE_ALL // share for number in range(12_800))
         assert abs(count - 12_800 / share) <= 4
+
+
+def test_a_slot_is_told_of_where_every_one_is_or_something_of_it_is() -> None:
+    def applied(node: Leading) -> list[int]:
+        return [event.fields["s"] for event in node.events if event.kind == "paxos.applied"]
+
+    every = applied(run(0))
+    some = applied(run(0, slots=False))
+    assert len(some) == 1 and set(some) < set(every), "the one with what is kept"

@@ -12,7 +12,7 @@ import pytest
 from consensus.trace.events import TraceError, header
 from consensus.trace.fold import begin, fold_all
 from consensus.trace.reader import Recording
-from consensus.trace.recorder import Recorder
+from consensus.trace.recorder import Recorder, lines_of
 
 TRACES = Path(__file__).parent.parent / "data" / "traces"
 
@@ -51,8 +51,9 @@ def test_states_that_somebody_folded_already_are_taken_over(tmp_path: Path, batc
     recorder = Recorder(tmp_path / "r", head, keyframe_events=7, segment_bytes=2_000)
     state = begin(head)
     for first in range(0, len(events), batch):
-        state = fold_all(state, events[first : first + batch])
-        recorder.write(events[first : first + batch], state)
+        some = events[first : first + batch]
+        state = fold_all(state, some)
+        recorder.write_lines(lines_of(some), len(some), state)
     recorder.close()
     recording = Recording(tmp_path / "r")
     assert list(recording.events()) == events

@@ -192,6 +192,10 @@ def test_a_leader_tells_what_its_messages_came_from(told: Told) -> None:
         ("commit", 5, 5),
         ("commit", 5, 5),
     ], "the heartbeat says nothing new"
+    assert trace.open, "one follower has not answered yet"
+    trace.received(2, "b", [paxos.Accepted(B1, 5)], 1)
+    assert told.short(8) == [("accepted", 5, None)]
+    assert not trace.open
 
 
 def test_whatever_says_first_that_a_slot_is_chosen_is_recorded(told: Told) -> None:
@@ -205,10 +209,9 @@ def test_whatever_says_first_that_a_slot_is_chosen_is_recorded(told: Told) -> No
     assert told.short(2) == [("accept", 8, None), ("accepted", 8, 3), ("chosen", 7, 3)]
 
 
-def test_a_slot_closes_soon_after_it_was_applied(told: Told) -> None:
+def test_a_follower_closes_a_slot_once_it_is_applied(told: Told) -> None:
     trace = follower(told)
     takes_in(trace, told, 7)
-    told.wait(1_000)
     trace.sent(1, "d", [codec.encode(paxos.Accepted(B1, 7))], 99)
     assert not trace.open
     assert len(told.events) == len(WHOLE)
@@ -236,6 +239,17 @@ def test_a_second_holds_so_many_events_and_the_rest_is_counted(told: Told) -> No
     told.wait(20_000)
     trace.happened("paxos.applied", {"s": 9_999}, False)
     assert len(told.events) == EVENTS_PER_S + 1
+
+
+def test_a_leader_closes_a_slot_in_time_although_a_follower_is_down(told: Told) -> None:
+    trace = SlotTrace(1, (2, 3), told, told.drop, told)
+    trace.watched(1)
+    trace.happened("paxos.accepted", {"s": 5, "b": [1, 1]}, True)
+    trace.sent(2, "a", [codec.encode(accept(5))], 1)
+    trace.happened("paxos.applied", {"s": 5}, True)
+    told.wait(1_000)
+    trace.sent(3, "a", [codec.encode(accept(6))], 1)
+    assert not trace.open
 
 
 def test_open_slots_and_the_ring_are_bounded(told: Told) -> None:
