@@ -204,12 +204,17 @@ class Participant:
         self._acks.setdefault(coordinator, []).append(TxRow(row.session, row.number, row.at))
 
     def on_decided(self, result: PartDecided) -> None:
-        """Decisions are applied: acknowledge them."""
+        """Decisions are applied: acknowledge them.
+
+        What is still prepared is so for another coordinator, and stays in doubt: the payer has moved since.
+        """
+        prepared = self._state().cross.prepared
         for row in result.acks:
             tx = TxId(row.session, row.number)
             self._deciding.discard(tx)
             self._proposed.pop(tx, None)
-            self._doubts.pop(tx, None)
+            if tx not in prepared:
+                self._doubts.pop(tx, None)
         self._deciding.difference_update(result.stale)
         self._acks.setdefault(result.coordinator, []).extend(result.acks)
 

@@ -281,6 +281,19 @@ def test_in_doubt_it_asks_every_member_every_50_ms_after_500() -> None:
     assert party.take_sends() == [] and not party.participant.busy
 
 
+def test_a_decision_of_another_coordinator_leaves_the_doubt_about_the_first() -> None:
+    """The payer moved away from cluster 1, and the attempt of its new owner, cluster 3, ended here first."""
+    party = prepared(11, 20)
+    party.participant.on_decision(TxDecision(3, 0, [DecisionRow(ALICE, 0, 9, commit=False)]))
+    party.slot()
+    party.take_sends()
+    party.wait(500)
+    assert party.told(TxResolve) == [((1, 2, 3), TxResolve(2, [TxRow(ALICE, 0, 5)]))]
+    party.participant.on_decision(say(False, 0))
+    party.slot()
+    assert not party.machine.state.cross.locks and not party.participant.busy
+
+
 def test_a_new_leader_asks_soon() -> None:
     new = TakingPart(copy_of(prepared(11, 20).machine))
     new.participant.adopt()
