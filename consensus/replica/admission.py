@@ -227,9 +227,12 @@ class Admission:
         if session is not None:
             self._reply(connection, Opened(message.session, self.ctx.cluster.id, session.settled_below))
             return
+        entry = OpenSession(message.session)
+        if self.queue.has_control(entry):
+            return
         if state.sessions and len(state.sessions) + self.queue.control >= SESSIONS_MAX:
             self.queue.add_control(EvictSessions([state.longest_idle()]))
-        if not self.queue.add_control(OpenSession(message.session)):
+        if not self.queue.add_control(entry):
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)
 
     def resolve(self, state: BankState, connection: int, message: ResolveRequest) -> None:

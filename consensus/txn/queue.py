@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from consensus import codec
 from consensus.messages.entries import (
     Audit,
     CrossItem,
@@ -101,7 +102,8 @@ class ProposalQueue:
         self._decides: deque[DecideRow] = deque()
         self._part_decides: deque[tuple[ClusterId, DecisionRow]] = deque()
         self._finishes: deque[TxRow] = deque()
-        self._control: deque[Entry] = deque()
+        self._control: dict[bytes, Entry] = {}
+        """In order of arrival, by their encoding: each waits once, however often it is asked for."""
         self._finished_below: dict[ClusterId, Slot] = {}
         self._audit = 0
 
@@ -142,11 +144,20 @@ class ProposalQueue:
         self._finishes.append(row)
 
     def add_control(self, entry: Entry) -> bool:
-        """False when too many wait."""
-        if len(self._control) >= CONTROL_MAX:
-            return False
-        self._control.append(entry)
+        """False when too many wait. One that waits already counts for the same one asked for again.
+
+        Who is not answered asks again: were each asking an entry, a log that is behind would never catch up.
+        """
+        key = codec.encode(entry)
+        if key not in self._control:
+            if len(self._control) >= CONTROL_MAX:
+                return False
+            self._control[key] = entry
         return True
+
+    def has_control(self, entry: Entry) -> bool:
+        """Whether the same entry waits already."""
+        return codec.encode(entry) in self._control
 
     def note_finished_below(self, coordinator: ClusterId, at: Slot) -> None:
         """What the coordinator said last; goes into the entries made for it."""
@@ -190,8 +201,14 @@ class ProposalQueue:
             room.rows += kept.rows
             room.bytes += kept.bytes
         self._take_prepares(room, entries)
-        while self._control and room.take(_integers(self._control[0])):
-            entries.append(self._control.popleft())
+        taken = []
+        for key, entry in self._control.items():
+            if not room.take(_integers(entry)):
+                break
+            taken.append(key)
+            entries.append(entry)
+        for key in taken:
+            del self._control[key]
         finishes: list[TxRow] = []
         while self._finishes and room.take(3):
             finishes.append(self._finishes.popleft())
@@ -202,7 +219,7 @@ class ProposalQueue:
 
     def _later(self) -> int:
         """Integers of the longest of those that are next in line after the transactions."""
-        sizes = [_integers(self._control[0])] if self._control else []
+        sizes = [_integers(next(iter(self._control.values())))] if self._control else []
         if self._cross:
             sizes.append(_cross_integers(self._cross[0][2]))
         if self._parts:

@@ -227,6 +227,19 @@ def test_one_session_too_many_evicts_the_longest_idle(monkeypatch: pytest.Monkey
     assert list(node.replica.machine.state.sessions) == [ALICE, b"c" * 16]
 
 
+def test_who_asks_again_for_a_session_has_nobody_else_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "SESSIONS_MAX", 3)
+    node = Leading(Limits(window_slots=1), sessions=(ALICE, BOB, b"d" * 16))
+    node.answering = False
+    node.submit(Item(0, pay(1, 2, 1)))
+    for _ in range(5):
+        node.ask(Open(b"c" * 16))
+    assert node.replica.queue.control == 2, "one goes, one comes"
+    node.answering = True
+    node.wait(100)
+    assert list(node.replica.machine.state.sessions) == [BOB, b"d" * 16, b"c" * 16]
+
+
 def test_answers_go_to_the_connection_that_spoke_last() -> None:
     node = Leading()
     node.answering = False

@@ -150,8 +150,8 @@ def test_a_cut_deserves_a_slot_and_is_made_once() -> None:
 
 def test_control_entries_are_bounded_in_number_and_size() -> None:
     queue = ProposalQueue(Limits())
-    for _ in range(queue_module.CONTROL_MAX):
-        assert queue.add_control(OpenSession(ALICE))
+    for number in range(queue_module.CONTROL_MAX):
+        assert queue.add_control(OpenSession(number.to_bytes(16)))
     assert not queue.add_control(OpenSession(ALICE))
     assert queue.control == queue_module.CONTROL_MAX
     queue.clear()
@@ -160,6 +160,17 @@ def test_control_entries_are_bounded_in_number_and_size() -> None:
     assert queue.add_control(OpenSession(ALICE))
     assert [type(entry) for entry in entries_of(queue)] == [Resolve]
     assert [type(entry) for entry in entries_of(queue)] == [OpenSession]
+
+
+def test_a_control_entry_that_is_asked_for_again_waits_once() -> None:
+    """Clients ask again every 40 ms: were each to add an entry, a slow log would never catch up."""
+    queue = ProposalQueue(Limits())
+    for _ in range(100):
+        assert queue.add_control(OpenSession(ALICE)) and queue.add_control(Resolve(ALICE, [3], (7,)))
+    assert queue.has_control(OpenSession(ALICE)) and not queue.has_control(OpenSession(BOB))
+    assert entries_of(queue) == [OpenSession(ALICE), Resolve(ALICE, [3], (7,))]
+    assert not queue.pending and not queue.has_control(OpenSession(ALICE))
+    assert queue.add_control(OpenSession(ALICE)) and queue.control == 1, "the first may have come to nothing"
 
 
 def test_the_oldest_is_what_came_into_an_empty_queue() -> None:
