@@ -323,9 +323,10 @@ class Admission:
                 self._refuse(
                     connection, session, [] if number == NO_NUMBER else [number], reason, owners=hints
                 )
-        if applied.opened and connection is not None:
-            below = state.sessions[session].settled_below
-            self._reply(connection, Opened(session, self.ctx.cluster.id, below))
+        opened = state.sessions.get(session) if applied.opened else None
+        if opened is not None and connection is not None:
+            # Else a later entry of the same slot evicted it, and its client asks again.
+            self._reply(connection, Opened(session, self.ctx.cluster.id, opened.settled_below))
         if open_numbers is not None and not open_numbers:
             del self._open[session]
 

@@ -12,7 +12,7 @@ from consensus.workload.operations import Operations, branches
 from consensus.workload.options import SMALLBANK, TRANSFERS, BenchOptions
 from consensus.workload.smallbank import SmallBank
 from consensus.workload.steps import StepClient
-from consensus.workload.stream import Client, Draws, Stream
+from consensus.workload.stream import Client, Stream
 from consensus.workload.ycsb import Ycsb
 
 
@@ -39,19 +39,26 @@ class Population:
 
     def new_client(self, cluster: ClusterId, seed: int) -> Callable[[Stream], Client]:
         """Makes the clients of one stream: they draw in turn from one sequence, which ``seed`` decides."""
+        if self._options.population == "communities" and self._options.mix == TRANSFERS:
+            return self._people(cluster, seed)
         if self._options.mix == TRANSFERS:
-            draws = self._draws(cluster, seed)
+            draws = Generator(self._accounts, cluster, self._mix, str(seed))
             return lambda stream: Client(stream, draws)
         operations = self._operations(cluster, str(seed))
         return lambda stream: StepClient(stream, operations)
 
-    def _draws(self, cluster: ClusterId, seed: int) -> Draws:
-        if self._options.population == "communities":
-            # Not imported for loads that need no numpy.
-            from consensus.workload.people import CommunityGenerator
+    def _people(self, cluster: ClusterId, seed: int) -> Callable[[Stream], Client]:
+        # Not imported for loads that need no numpy.
+        from consensus.workload.people import CommunityGenerator
 
-            return CommunityGenerator(self._topology.accounts, self._mix, self._options.seed, seed)
-        return Generator(self._accounts, cluster, self._mix, str(seed))
+        draws = CommunityGenerator(self._topology.accounts, self._mix, self._options.seed, seed)
+
+        def new(stream: Stream) -> Client:
+            cluster_of = stream.client.directory.cluster_of
+            draws.lives_here = lambda account: cluster_of(account) == cluster
+            return Client(stream, draws)
+
+        return new
 
     def _operations(self, cluster: ClusterId, seed: str) -> Operations:
         if self._options.mix == SMALLBANK:

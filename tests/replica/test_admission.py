@@ -240,6 +240,19 @@ def test_who_asks_again_for_a_session_has_nobody_else_evicted(monkeypatch: pytes
     assert list(node.replica.machine.state.sessions) == [BOB, b"d" * 16, b"c" * 16]
 
 
+def test_a_session_evicted_in_the_slot_that_opened_it_is_not_answered() -> None:
+    node = Leading(Limits(window_slots=1))
+    node.answering = False
+    node.submit(Item(0, pay(1, 2, 1)))
+    node.ask(Open(BOB))
+    node.replica.queue.add_control(EvictSessions([BOB]))
+    node.answering = True
+    node.wait(100)
+    assert node.told(Opened) == [] and BOB not in node.replica.machine.state.sessions
+    node.ask(Open(BOB))
+    assert [opened.session for opened in node.told(Opened)] == [BOB]
+
+
 def test_answers_go_to_the_connection_that_spoke_last() -> None:
     node = Leading()
     node.answering = False

@@ -43,3 +43,12 @@ def test_figures_as_csv() -> None:
     assert ["parameter", "clients", "5"] in rows and ["result", "committed", "3"] in rows
     assert ["intra", "latency_ms.p50", "1.5"] in rows
     assert sum(row[0] == "timeline" for row in rows) == 10
+
+
+def test_people_pay_where_their_account_lies() -> None:
+    generator = CommunityGenerator(300, Mix(), people=7, seed=1, lives_here=lambda account: account <= 100)
+    drawn = [generator.legs() for _ in range(500)]
+    assert all(payer <= 100 for payer, *_ in drawn)
+    assert len({payee > 100 for _, _, payee, _ in drawn}) == 2, "whomever they know"
+    nobody = CommunityGenerator(300, Mix(), people=7, seed=1, lives_here=lambda _: False)
+    assert nobody.legs()[0] >= 1, "somebody pays although nobody lives here"
