@@ -1,9 +1,10 @@
 """``make bench-redistribution``: target, value and ratio of a redistribution under load, on real processes.
 
 One closed loop of transfers among planted communities runs all the time. Meanwhile the bank's own traffic
-is gathered, a plan is made of it and carried out. Then a fresh bank of the same size runs uniform
-transfers with the share across clusters that was observed at the end: a redistributed bank should be as
-fast as one that never moved anything.
+is gathered, a plan is made of it and carried out. Then a fresh bank of the same size is started beside it,
+and the two are loaded in turn, so that what else the machine does falls on both: the one with its
+communities, the other with uniform transfers and the share across clusters that was observed at the end. A
+redistributed bank should be as fast as one that never moved anything.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
+import statistics
 import sys
 import time
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from consensus.cli.command import print_json, run, table_console
@@ -35,6 +38,10 @@ AFTER_S: Final = 12.0
 MOVES_S: Final = 60.0
 """Longest time the moves may take; the load goes on for so long in any case."""
 SETTLE_S: Final = 2.0
+TURNS: Final = 3
+TURN_S: Final = 5.0
+LEARN_S: Final = 5.0
+"""Before each of those turns, not measured: clients of a redistributed bank learn where its accounts lie."""
 HALF_LIFE_S: Final = 60.0
 
 
@@ -116,8 +123,8 @@ async def redistribution(bank: LocalBank, clock: _Clock) -> dict[str, Any]:
         }
 
 
-def rows_of(result: dict[str, Any], moved: dict[str, Any], fresh_tps: float) -> list[Row]:
-    """The table of the issue: the load's result, what was moved meanwhile, a fresh bank's throughput."""
+def rows_of(result: dict[str, Any], moved: dict[str, Any], over_fresh: float) -> list[Row]:
+    """The table of the issue: the load's result, what was moved meanwhile, throughput over a fresh bank's."""
     bins = np.array(result["timeline"]["succeeded"], dtype=float)
     per_s = 1_000 / result["timeline"]["bin_ms"]
     marks: Marks = moved["marks"]
@@ -138,7 +145,7 @@ def rows_of(result: dict[str, Any], moved: dict[str, Any], fresh_tps: float) -> 
     predicted = moved["plan"]["predicted"]["cross_shard_pct"]
     return [
         Row("throughput after, over before", 1.5, after / before, least=True),
-        Row("throughput after, over a fresh bank at that share", 0.9, after / fresh_tps, least=True),
+        Row("throughput after, over a fresh bank at that share", 0.9, over_fresh, least=True),
         Row("during, mean over before", 0.85, float(np.mean(during)) / before, least=True),
         Row("during, worst second over before", 0.65, min(during) / before, least=True),
         Row("share across, observed minus predicted, points", 1.0, abs(moved["observed_pct"] - predicted)),
@@ -150,16 +157,27 @@ def rows_of(result: dict[str, Any], moved: dict[str, Any], fresh_tps: float) -> 
     ]
 
 
-async def _fresh(topology: Topology, pct: float, seed: int) -> float:
+async def in_turn(moved: LocalBank, communities: BenchOptions, pct: float) -> float:
+    """Throughput of the redistributed bank over that of a fresh one with ``pct`` across clusters."""
+    topology = _topology(moved.topology.accounts)
+    uniform = msgspec.structs.replace(communities, population="anybody", cross_pct=pct)
+    after: list[float] = []
+    fresh: list[float] = []
     async with private_bank(topology) as bank:
-        options = BenchOptions(clients=CLIENTS, duration_s=AFTER_S, cross_pct=pct, seed=seed)
-        result = await run_bench(topology, bank.secret, options)
-    return float(result["throughput_tps"])
+        for turn in range(TURNS):
+            to_stderr(f"turn {turn + 1} of {TURNS}: the redistributed bank and a fresh one")
+            for one, load, into in ((moved, communities, after), (bank, uniform, fresh)):
+                result = await run_bench(one.topology, one.secret, load)
+                into.append(float(result["throughput_tps"]))
+    return statistics.median(after) / statistics.median(fresh)
+
+
+def _topology(accounts: int) -> Topology:
+    return topology_of(3, 3, accounts, 100_000)
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    sizes = (3, 3, arguments.accounts, 100_000)
-    topology = topology_of(*sizes)
+    topology = _topology(arguments.accounts)
     clock = _Clock()
     async with private_bank(topology) as bank:
         span_s = BEFORE_S + MOVES_S + SETTLE_S + AFTER_S + arguments.plan_s
@@ -168,8 +186,9 @@ async def _main(arguments: argparse.Namespace) -> int:
         moved = await redistribution(bank, clock)
         result = await running
         to_stderr(f"aborted {result['aborted']}, refused {result['refused']}, unknown {result['unknown']}")
-    fresh_tps = await _fresh(topology_of(*sizes), moved["observed_pct"], arguments.seed)
-    rows = rows_of(result, moved, fresh_tps)
+        turn = msgspec.structs.replace(load, duration_s=TURN_S, warmup_s=LEARN_S)
+        over_fresh = await in_turn(bank, turn, moved["observed_pct"])
+    rows = rows_of(result, moved, over_fresh)
     if arguments.json:
         print_json({"rows": [{**row._asdict(), "met": row.met} for row in rows]})
         return 0

@@ -191,6 +191,18 @@ def test_the_decision_is_told_until_everybody_acknowledged_it(status: int) -> No
     assert party.take_sends() == [] and len(party.finishes) == 1
 
 
+def test_who_acknowledged_an_earlier_attempt_has_still_to_hear_of_this_one() -> None:
+    party = decided()
+    late = TxAck(2, [TxRow(ALICE, 0, 1)])
+    party.coordinator.on_acks(late)
+    party.coordinator.on_acks(ack(3))
+    party.take_sends()
+    party.wait(50)
+    assert [to for to, _ in party.told(TxDecision)] == [(4, 5, 6)] and party.finishes == []
+    party.coordinator.on_acks(ack(2))
+    assert party.finishes == [TxRow(ALICE, 0, 2)]
+
+
 def test_finished_below_rises_when_the_finish_is_applied() -> None:
     party = decided()
     for cluster in (2, 3):
