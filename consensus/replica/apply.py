@@ -38,6 +38,8 @@ class Applier:
         self._bytes_since = 0
         self._checkpointing: Slot = 0
         """Slot of the checkpoint that is being written; 0 while none is."""
+        self._replaces = bool(replica.damage)
+        """What the disk holds is no earlier state of this one: the next checkpoint leaves nothing of it."""
         self._install_slot: Slot = 0
         """Slot of the last state that was taken over from another node."""
 
@@ -95,7 +97,7 @@ class Applier:
 
     def _begin_checkpoint(self, everything: bool) -> None:
         replica = self._replica
-        capture = replica.machine.state.capture(everything)
+        capture = replica.machine.state.capture(everything or self._replaces)
         replica.ctx.out.checkpoint = capture
         self._checkpointing = capture.slot
         self._slots_since = 0
@@ -106,6 +108,7 @@ class Applier:
         replica = self._replica
         assert slot == self._checkpointing, f"checkpoint of slot {slot} done, {self._checkpointing} was begun"
         self._checkpointing = 0
+        self._replaces = False
         acceptor = replica.acceptor
         if acceptor.installing:
             if self._install_slot > slot:

@@ -192,8 +192,8 @@ class Coordinator:
             tx = TxId(row.session, row.number)
             unacked = self._unacked.get(tx)
             if unacked is None or row.at != unacked.row.at:
-                # An earlier attempt at the same transaction was decided, too: who has acknowledged that one may
-                # still have to hear of this.
+                # An earlier attempt at the same transaction was decided, too: who has acknowledged that one
+                # may still have to hear of this.
                 continue
             unacked.waiting.discard(message.participant)
             if not unacked.waiting:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from consensus.bank.state import all_rows
 from consensus.codec import encode_batch
-from consensus.effects import Recovered
+from consensus.effects import CheckpointDone, Receive, Recovered
 from consensus.messages.entries import Batch
+from consensus.messages.paxos import Chosen, SlotValue
 from consensus.messages.records import (
     AcceptedValue,
     ChosenValue,
@@ -16,8 +19,10 @@ from consensus.messages.records import (
     Watermark,
 )
 from consensus.messages.rows import Row
+from consensus.replica.door import Replica
 from consensus.replica.recovery import Rebuilt, genesis, rebuild
 from consensus.simulation.config import topology_of
+from consensus.topology import Limits
 from consensus.types import Ballot, Slot
 
 TOPOLOGY = topology_of(nodes=3, accounts=10, balance=100)
@@ -71,16 +76,39 @@ def test_checkpoint_replaces_the_log_below_it() -> None:
     assert not found.learner
 
 
-def test_damaged_checkpoint_makes_a_learner() -> None:
-    rows = [
+def damaged() -> list[Row]:
+    """A checkpoint in which account 3 has another balance than it had."""
+    return [
         Row(row.table, row.key, (row.values[0] + 1, *row.values[1:]))
         if row.table == "accounts" and row.key == 3 and row.values
         else row
         for row in checkpoint_at(4)
     ]
-    found = recover([SegmentHead(1, LATER, 0, False)], rows)
+
+
+def test_damaged_checkpoint_makes_a_learner() -> None:
+    found = recover([SegmentHead(1, LATER, 0, False)], damaged())
     assert found.learner and "hash" in found.damage
     assert found.promised == LATER
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_first_checkpoint_over_a_damaged_one_leaves_nothing_of_it(whole: bool) -> None:
+    rows = checkpoint_at(4) if whole else damaged()
+    topology = topology_of(nodes=3, accounts=10, balance=100, limits=Limits(checkpoint_slots=3))
+    replica = Replica(
+        2, topology, Recovered(1, False, False, rows, [SegmentHead(1, LATER, 0, False)]), seed=1
+    )
+    replaces: list[bool] = []
+    for slot in range(replica.machine.state.slot + 1, 12):
+        # It holds the chosen values again, whoever it has them from.
+        out = replica.step(
+            slot, Receive(1, [Chosen(slot, 0, [SlotValue(slot, FIRST, chosen=True, value=value(slot))])])
+        )
+        while out.checkpoint is not None:
+            replaces.append(out.checkpoint.replace)
+            out = replica.step(slot, CheckpointDone(out.checkpoint.slot))
+    assert len(replaces) >= 2 and replaces == [not whole, *[False] * (len(replaces) - 1)]
 
 
 def test_stale_value_below_a_lost_checkpoint_is_not_taken_for_the_chosen_one() -> None:
