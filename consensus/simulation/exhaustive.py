@@ -36,6 +36,14 @@ MAJORITY: Final = majority(len(NODES))
 TOLD_EVERY: Final = 10_000
 State = tuple[int, int, int, int, int]
 """Numbers of the nodes' states, and sets (bits) of the messages sent and the votes on disks."""
+SET_BYTES: Final = 128
+"""Of a set in a state's name; a larger one ends the search with an error."""
+
+
+def name_of(state: State) -> int:
+    """64 bits for a state. Of its bytes: Python's hash of a number takes bit k for bit k + 61."""
+    *local, sent, votes = state
+    return hash((*local, sent.to_bytes(SET_BYTES, "little"), votes.to_bytes(SET_BYTES, "little")))
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -137,7 +145,7 @@ class Search:
             starts[0].sent | starts[1].sent | starts[2].sent,
             starts[0].votes | starts[1].votes | starts[2].votes,
         )
-        seen = {hash(first)}
+        seen = {name_of(first)}
         waiting = deque([first])
         while waiting:
             state = waiting.popleft()
@@ -150,7 +158,7 @@ class Search:
                         continue
                     found.transitions += 1
                     after = self._after(state, step.node, move)
-                    name = hash(after)
+                    name = name_of(after)
                     if name in seen:
                         continue
                     self._check(after, step.node)

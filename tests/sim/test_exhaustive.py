@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consensus.simulation.exhaustive import SCOPES, Found, Scope, Search, State
+from consensus.simulation.exhaustive import SCOPES, Found, Scope, Search, State, name_of
 from tests.sim import mutations
 from tests.sim.mutations import Mutation
 
@@ -23,6 +23,11 @@ FOUND_IN: list[tuple[Mutation, str]] = [
     (mutations.promise_forgotten_at_restart, "restarts"),
     (mutations.lowest_ballot_wins, "ballots"),
 ]
+
+
+def test_states_that_differ_in_two_bits_61_apart_are_told_apart() -> None:
+    assert name_of((1, 2, 3, 1 << 70 | 1 << 3, 0)) != name_of((1, 2, 3, 1 << 9 | 1 << 64, 0))
+    assert hash((1, 2, 3, 1 << 70 | 1 << 3, 0)) == hash((1, 2, 3, 1 << 9 | 1 << 64, 0)), "else it need not be"
 
 
 def test_nothing_that_can_happen_breaks_an_invariant() -> None:
