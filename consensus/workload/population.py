@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from consensus.topology import Topology
 from consensus.types import ClusterId
@@ -14,6 +15,9 @@ from consensus.workload.smallbank import SmallBank
 from consensus.workload.steps import StepClient
 from consensus.workload.stream import Client, Stream
 from consensus.workload.ycsb import Ycsb
+
+if TYPE_CHECKING:
+    from consensus.workload.people import Crowd
 
 
 class Population:
@@ -27,6 +31,7 @@ class Population:
         self._topology = topology
         self._options = options
         self._mix = options.drawn
+        self._crowd: Crowd | None = None
         if options.mix == TRANSFERS:
             self._accounts = Accounts(topology, self._mix, options.seed)
             self.clusters = [cluster.id for cluster in self._accounts.clusters]
@@ -49,14 +54,15 @@ class Population:
 
     def _people(self, cluster: ClusterId, seed: int) -> Callable[[Stream], Client]:
         # Not imported for loads that need no numpy.
-        from consensus.workload.people import CommunityGenerator
+        from consensus.workload.people import CommunityGenerator, Crowd
 
-        draws = CommunityGenerator(self._topology.accounts, self._mix, self._options.seed, seed)
+        if self._crowd is None:
+            self._crowd = Crowd(self._topology.accounts, self._options.seed, seed)
+        crowd = self._crowd
 
         def new(stream: Stream) -> Client:
-            cluster_of = stream.client.directory.cluster_of
-            draws.lives_here = lambda account: cluster_of(account) == cluster
-            return Client(stream, draws)
+            home = stream.client.directory.cluster_of
+            return Client(stream, CommunityGenerator(crowd, self._mix, seed, cluster, home))
 
         return new
 

@@ -8,14 +8,14 @@ import io
 from consensus.workload import csvfile
 from consensus.workload.communities import Traffic
 from consensus.workload.generator import Mix
-from consensus.workload.people import CommunityGenerator
+from consensus.workload.people import CommunityGenerator, Crowd
 from consensus.workload.tally import Tally
 
 
 def test_transfers_stay_among_people_who_know_each_other() -> None:
-    generator = CommunityGenerator(300, Mix(amount_max=5), people=7, seed=1)
-    again = CommunityGenerator(300, Mix(amount_max=5), people=7, seed=1)
-    other = CommunityGenerator(300, Mix(amount_max=5), people=7, seed=2)
+    generator = CommunityGenerator(Crowd(300, people=7, seed=1), Mix(amount_max=5), seed=1)
+    again = CommunityGenerator(Crowd(300, people=7, seed=1), Mix(amount_max=5), seed=1)
+    other = CommunityGenerator(Crowd(300, people=7, seed=2), Mix(amount_max=5), seed=2)
     drawn = [generator.legs() for _ in range(5_000)]
     assert drawn == [again.legs() for _ in range(5_000)] != [other.legs() for _ in range(5_000)]
     community = Traffic("planted", 300, 7).community
@@ -27,7 +27,7 @@ def test_transfers_stay_among_people_who_know_each_other() -> None:
 
 
 def test_reads_are_drawn_as_asked() -> None:
-    generator = CommunityGenerator(60, Mix(read_pct=25), people=1, seed=1)
+    generator = CommunityGenerator(Crowd(60, people=1, seed=1), Mix(read_pct=25), seed=1)
     assert 200 < sum(generator.is_read() for _ in range(1_000)) < 300
     assert 1 <= generator.account() <= 60
 
@@ -46,9 +46,12 @@ def test_figures_as_csv() -> None:
 
 
 def test_people_pay_where_their_account_lies() -> None:
-    generator = CommunityGenerator(300, Mix(), people=7, seed=1, lives_here=lambda account: account <= 100)
-    drawn = [generator.legs() for _ in range(500)]
-    assert all(payer <= 100 for payer, *_ in drawn)
-    assert len({payee > 100 for _, _, payee, _ in drawn}) == 2, "whomever they know"
-    nobody = CommunityGenerator(300, Mix(), people=7, seed=1, lives_here=lambda _: False)
-    assert nobody.legs()[0] >= 1, "somebody pays although nobody lives here"
+    crowd = Crowd(300, people=7, seed=1)
+    homes = {account: 1 + account // 101 for account in range(1, 301)}
+    first, second = (CommunityGenerator(crowd, Mix(), 1, cluster, homes.get) for cluster in (1, 2))
+    for generator, lies_in in ((first, 1), (second, 2)):
+        drawn = [generator.legs() for _ in range(500)]
+        assert all(homes[payer] == lies_in for payer, *_ in drawn)
+        assert len({homes[payee] for _, _, payee, _ in drawn}) == 3, "whomever they know"
+    homes.update(dict.fromkeys(homes, 2))
+    assert all(first.legs()[0] for _ in range(30_000)), "somebody pays although nobody lives there any more"
