@@ -227,7 +227,8 @@ class SlotTrace:
     def _settle(self, slot: Slot, paid: tuple[str, NodeId] | None = None) -> None:
         """Close a slot of which nothing more is to come: it is applied, and nobody owes anything."""
         entry = self.open[slot]
-        entry.owed.discard(paid or ("", 0))
+        if paid is not None:
+            entry.owed.discard(paid)
         if entry.applied and not entry.owed:
             del self.open[slot]
 
