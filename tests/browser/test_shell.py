@@ -54,7 +54,8 @@ def test_keys_do_what_the_list_says_but_not_while_typing(visit: Visit) -> None:
     page.keyboard.press("t")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    assert page.url.endswith("/")
+    # The address lets go of the moment that was held a little after the view does.
+    expect(page).to_have_url(re.compile(r"://[^/]+/$"))
     page.locator("#main").focus()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
