@@ -322,6 +322,9 @@ class Machine:
                 return Applied(session_id, [], [], [(NO_NUMBER, Refusal.OVERLOADED)], False)
             session = sessions[session_id] = Session(session_id, 0, slot)
             self.state.touched_sessions.add(session_id)
+        elif not session.opened:
+            session.opened = True
+            self.state.touched_sessions.add(session_id)
         return Applied(session_id, [], [], [], True)
 
     def _finish(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from consensus.bank.moves import Arriving, Forward, Leaving, PartAnswer, Phase
-from consensus.bank.sessions import Session
+from consensus.bank.sessions import Session, unpack
 from consensus.bank.state import Account, BankState
 from consensus.messages.entries import (
     MoveActivate,
@@ -19,6 +19,7 @@ from consensus.messages.entries import (
     MoveFinish,
     MoveFlip,
     MoveInstall,
+    MoveInstallOpen,
     MovePrepare,
     MoveReserve,
     MoveRollback,
@@ -29,6 +30,10 @@ from consensus.types import SESSIONS_MAX, AccountId, ClusterId, Slot
 OUTCOME_BYTES: Final = 64
 INTEGER_BYTES: Final = 9
 """What an outcome without its legs, and each integer of them, take up at most."""
+
+NO_OUTCOMES: Final = Session(b"").pack()
+MARK_BYTES: Final = 32
+"""What a session without outcomes takes up at most."""
 
 MoveEntry = (
     MovePrepare | MoveReserve | MoveInstall | MoveFlip | MoveActivate | MoveRollback | MoveDrop | MoveFinish
@@ -157,24 +162,34 @@ class Movement:
             if entry.accounts:
                 moves.arrive(batch, Arriving(Step.INSTALLED, tuple(entry.accounts)))
             for moved in entry.sessions:
-                self._merge(slot, moved)
+                self._merge(slot, moved, isinstance(entry, MoveInstallOpen))
         return Arrived(*batch, moves.step(batch), ())
 
-    def _merge(self, slot: Slot, moved: MovedSession) -> None:
-        """Know what the source's clients were told, so that their retries run nothing here."""
+    def _merge(self, slot: Slot, moved: MovedSession, opened: bool) -> None:
+        """Know what the source's clients were told, so that their retries run nothing here.
+
+        ``opened``: what becomes of a session that is not here yet.
+        """
         sessions = self.state.sessions
-        session = sessions.pop(moved.id, None)
-        if session is None:
+        session = sessions.get(moved.id)
+        outcomes = unpack(moved.outcomes)
+        if not outcomes:
+            # Only how far the client has settled: of use where it is news, and nobody makes room for it.
+            known = session is not None and session.settled_below >= moved.settled_below
+            if known or (session is None and len(sessions) >= SESSIONS_MAX):
+                return
+        if session is not None:
+            del sessions[moved.id]
+        else:
             if len(sessions) >= SESSIONS_MAX:
                 idle = self.state.longest_idle()
                 del sessions[idle]
                 self.state.touch_session(idle)
-            session = Session(moved.id, 0, slot)
+            session = Session(moved.id, 0, slot, opened)
         session.used_slot = slot
         sessions[moved.id] = session
         session.settle(moved.settled_below)
-        told = Session.unpack(moved.id, 0, 0, moved.outcomes)
-        for number, outcome in told.outcomes.items():
+        for number, outcome in outcomes.items():
             if number >= session.settled_below:
                 session.outcomes.setdefault(number, outcome)
         self.state.touch_session(moved.id)
@@ -212,17 +227,27 @@ def accounts_of(state: BankState, number: int) -> list[MovedAccount]:
     return [MovedAccount(a.id, a.balance, a.version, a.epoch) for a in held]
 
 
-def sessions_of(state: BankState, number: int, bytes_max: int) -> list[list[MovedSession]]:
-    """What is stored of transactions that an account of the batch paid, in chunks of about ``bytes_max``.
+def sessions_of(state: BankState, number: int, bytes_max: int, since: Slot = 0) -> list[list[MovedSession]]:
+    """What is known of transactions that an account of the batch paid, in chunks of about ``bytes_max``.
+
+    Stored outcomes, and how far clients have settled others: a late copy of one that was settled here may
+    reach the new owner. The latter only of sessions used in slot ``since`` or later: the destination knows it
+    of others.
 
     No more of it comes while the batch is taken: transactions find its accounts refused, and giving up on one
-    stores nothing. Less may be left later, when clients have settled some.
+    stores nothing. Less outcomes may be left later, when clients have settled some.
     """
     payers = set(state.moves.batches[number].accounts)
     chunks: list[list[MovedSession]] = []
     room = 0
     for session in state.sessions.values():
         paid = [(n, outcome) for n, outcome in session.outcomes.items() if outcome.payer in payers]
+        if not paid and session.settled_below and session.used_slot >= since:
+            if room <= 0:
+                chunks.append([])
+                room = bytes_max
+            chunks[-1].append(MovedSession(session.id, session.settled_below, NO_OUTCOMES))
+            room -= MARK_BYTES
         while paid:
             if room <= 0:
                 chunks.append([])

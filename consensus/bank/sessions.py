@@ -17,12 +17,19 @@ _outcomes = msgspec.msgpack.Decoder(dict[int, Outcome])
 
 
 class Session:
-    """Outcomes of one client's transactions, by number."""
+    """Outcomes of one client's transactions, by number.
 
-    __slots__ = ("id", "outcomes", "settled_below", "used_slot")
+    ``opened``: by its client, through this cluster's log. A session that is only known from accounts that
+    moved here may have run, before it was evicted, what it has no outcome of: it takes nothing (ADR 25).
+    """
 
-    def __init__(self, id: SessionId, settled_below: int = 0, used_slot: Slot = 0) -> None:
+    __slots__ = ("id", "opened", "outcomes", "settled_below", "used_slot")
+
+    def __init__(
+        self, id: SessionId, settled_below: int = 0, used_slot: Slot = 0, opened: bool = True
+    ) -> None:
         self.id = id
+        self.opened = opened
         self.settled_below = settled_below
         self.used_slot = used_slot
         self.outcomes: dict[int, Outcome] = {}
@@ -40,20 +47,37 @@ class Session:
         self.settled_below = below
 
     def takes(self, number: int) -> bool:
-        """Whether ``number`` may still run: not settled, and within the open span."""
+        """Whether ``number`` may still run."""
+        return self.opened and self.spans(number)
+
+    def spans(self, number: int) -> bool:
+        """Whether ``number`` may have an outcome here: not settled, and within the open span."""
         return self.settled_below <= number < self.settled_below + OPEN_NUMBERS_MAX
 
     def pack(self) -> bytes:
         """The outcomes in canonical form (ascending numbers)."""
         return _encoder.encode(dict(sorted(self.outcomes.items())))
 
+    def columns(self) -> tuple[int, int, bytes]:
+        """The values of the session's row; ``used_slot`` is negative while it is not opened."""
+        return self.settled_below, self.used_slot if self.opened else -self.used_slot, self.pack()
+
     @classmethod
-    def unpack(cls, id: SessionId, settled_below: int, used_slot: Slot, packed: bytes) -> Session:
-        """Inverse of :meth:`pack`.
+    def of_columns(cls, id: SessionId, settled_below: int, used_slot: int, packed: bytes) -> Session:
+        """Inverse of :meth:`columns`.
 
         Raises:
             msgspec.DecodeError: the bytes are not packed outcomes.
         """
-        session = cls(id, settled_below, used_slot)
-        session.outcomes = _outcomes.decode(packed)
+        session = cls(id, settled_below, abs(used_slot), used_slot >= 0)
+        session.outcomes = unpack(packed)
         return session
+
+
+def unpack(packed: bytes) -> dict[int, Outcome]:
+    """Inverse of :meth:`Session.pack`.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not packed outcomes.
+    """
+    return _outcomes.decode(packed)

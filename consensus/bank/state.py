@@ -281,7 +281,7 @@ def all_rows(capture: StateCapture) -> Iterator[Row]:
 
 
 def _session_row(session: Session) -> Row:
-    return Row("sessions", session.id, (session.settled_below, session.used_slot, session.pack()))
+    return Row("sessions", session.id, session.columns())
 
 
 def _view_row(view: View) -> Row:
@@ -311,8 +311,7 @@ def _restore_account(state: BankState, meta: dict[str, object], row: Row) -> Non
 
 def _restore_session(state: BankState, meta: dict[str, object], row: Row) -> None:
     assert row.values is not None
-    settled_below, used_slot, packed = row.values
-    state.sessions[row.key] = Session.unpack(row.key, settled_below, used_slot, packed)
+    state.sessions[row.key] = Session.of_columns(row.key, *row.values)
 
 
 def _restore_view(state: BankState, meta: dict[str, object], row: Row) -> None:

@@ -195,7 +195,7 @@ class TwoPhase:
                 answer = answers[row.session] = CrossAnswer(row.session, [], [], [])
             if row.status == MOVED:
                 answer.refused.append((row.number, Refusal.MIGRATING))
-            elif session is not None and session.takes(row.number):
+            elif session is not None and session.spans(row.number):
                 payer = first_debited(prepared.all_legs)
                 outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts, payer)
                 session.outcomes[row.number] = outcome

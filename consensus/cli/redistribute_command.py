@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", default="", help=f"token of the site (default: ${TOKEN_VARIABLE})")
     parser.add_argument("--dry-run", action="store_true", help="make the plan, move nothing")
     parser.add_argument("--max-moves", type=int, help="move so many accounts at most")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="S", help="wait so long for enough traffic, while it comes"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -39,7 +42,7 @@ async def _main(options: dict[str, Any]) -> int:
         to_stderr(f"  {body['status']}: {progress['moved']:,} of {progress['total']:,} moved")
 
     try:
-        body = await site.redistribute(options["dry_run"], options["max_moves"], told)
+        body = await site.redistribute(options["dry_run"], options["max_moves"], told, options["wait"])
     except TellerError as error:
         to_stderr(f"redistribute: {error}")
         return EXIT_FAILED

@@ -24,7 +24,7 @@ from consensus.cli.command import print_json, run, table_console
 from consensus.client.fleet import Fleet
 from consensus.cluster.launcher import LocalBank
 from consensus.cluster.mover import Mover, Part, Step
-from consensus.cluster.plans import Placement, gather, make_plan
+from consensus.cluster.plans import Placement, gather, is_warm, make_plan, warm
 from consensus.cluster.private import private_bank, to_stderr, topology_of
 from consensus.sharding.traffic import Traffic
 from consensus.topology import Topology
@@ -179,6 +179,9 @@ def _topology(accounts: int) -> Topology:
 async def _main(arguments: argparse.Namespace) -> int:
     topology = _topology(arguments.accounts)
     clock = _Clock()
+    if not await is_warm():
+        to_stderr("compiling the partitioner, once per installation")
+        await warm()
     async with private_bank(topology) as bank:
         span_s = BEFORE_S + MOVES_S + SETTLE_S + AFTER_S + arguments.plan_s
         load = BenchOptions(clients=CLIENTS, duration_s=span_s, population="communities", seed=arguments.seed)

@@ -279,7 +279,16 @@ class Lane:
             for pending in refused:
                 self._host.give_up(pending)
         elif refused:
-            self._retry_later(message, refused)
+            # What the refusal taught leads elsewhere at once; the others wait for news to spread.
+            wait: list[Pending] = []
+            for pending in refused:
+                if self._host.clusters_of(pending.item.legs)[0] == self.id:
+                    wait.append(pending)
+                else:
+                    pending.queued = True
+                    self._host.route(pending)
+            if wait:
+                self._retry_later(message, wait)
 
     def _retry_later(self, message: Refused, refused: list[Pending]) -> None:
         delay_s = message.retry_after_ms / 1e3 if message.retry_after_ms > 0 else RETRY_PLAIN_S

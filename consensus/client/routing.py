@@ -30,20 +30,22 @@ class Directory:
         self._ids = [cluster.id for cluster in owners]
         self._single = {cluster.id: (cluster.id,) for cluster in topology.clusters}
         self._default = (topology.clusters[0].id,)
-        self._moved = ShardMap(topology)
+        self._shards = ShardMap(topology)
+        self._moved = self._shards.moved
 
     def learn(self, owners: tuple[int, ...]) -> bool:
         """Take in flat triples account, cluster, epoch; whether any was news."""
-        return self._moved.learn_rows(owners)
+        return self._shards.learn_rows(owners)
 
     def forget(self) -> None:
         """A new incarnation: every account is back in its first range."""
-        self._moved.clear()
+        self._shards.clear()
 
     def cluster_of(self, account: AccountId) -> ClusterId | None:
         """The owner of ``account``, None when there is no such account."""
-        if self._moved:
-            return self._moved.owner(account)
+        moved = self._moved.get(account)
+        if moved is not None:
+            return moved
         at = bisect_right(self._starts, account) - 1
         return self._ids[at] if at >= 0 and account <= self._ends[at] else None
 
@@ -52,15 +54,11 @@ class Directory:
 
         The cluster of the first debited leg comes first: it coordinates. The rest are in leg order.
         """
-        at = bisect_right(self._starts, legs[0]) - 1
-        if at >= 0 and not (self._moved and self._moved.any_moved(legs[::2])):
-            # The common case, all accounts within one range, without building anything.
-            start, end = self._starts[at], self._ends[at]
-            for account in legs[::2]:
-                if not start <= account <= end:
-                    break
-            else:
-                return self._single[self._ids[at]]
+        if len(legs) == 4 and legs[1] < 0:
+            # The common case, one pays another.
+            payer, payee = self.cluster_of(legs[0]), self.cluster_of(legs[2])
+            if payer is not None and payee is not None:
+                return self._single[payer] if payer == payee else (payer, payee)
         found: dict[ClusterId, None] = {}
         for debits_first in (True, False):
             for i in range(0, len(legs), 2):

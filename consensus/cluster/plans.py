@@ -81,13 +81,23 @@ class Placement:
         return True
 
 
+_warming: set[asyncio.subprocess.Process] = set()
+
+
+async def is_warm() -> bool:
+    """Whether the partitioner is compiled, which happens once per installation."""
+    return await asyncio.to_thread(cache.is_warm)
+
+
 async def warm() -> None:
     """Have the partitioner compiled if it is not, at the lowest priority, so that the first plan is quick.
+
+    A plan that is asked for meanwhile ends this: it compiles what is missing itself, at its own priority.
 
     Raises:
         PlanError: it could not be.
     """
-    if await asyncio.to_thread(cache.is_warm):
+    if await is_warm():
         return
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "consensus.sharding.planning", "--warm"),
@@ -96,12 +106,17 @@ async def warm() -> None:
         stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[2],
     )
+    _warming.add(process)
     try:
         _, said = await process.communicate()
     finally:
+        # Out of the set already: a plan has ended it.
+        wanted = process in _warming
+        _warming.discard(process)
         if process.returncode is None:
             process.kill()
-    if process.returncode:
+            await process.wait()
+    if wanted and process.returncode:
         raise PlanError(f"the partitioner was not compiled: {said[-500:].decode('utf-8', 'replace')}")
 
 
@@ -119,6 +134,10 @@ async def make_plan(
         PlanError: it could not be made.
     """
     request = request_of(sample, placement.blocks, len(placement.clusters), **options)
+    while _warming:
+        warming = _warming.pop()
+        if warming.returncode is None:
+            warming.kill()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -175,16 +175,21 @@ class MoveReserve(Message, tag=14):
     below: int
 
 
-class MoveInstall(Message, tag=15):
+class MoveInstall(Message, tag=21):
     """At the destination: outcomes to know and, in the last of a batch's entries, its accounts.
 
-    The accounts are owned by nobody here yet. Without accounts the batch stays reserved.
+    The accounts are owned by nobody here yet. Without accounts the batch stays reserved. A session that was
+    not here before is not opened by what comes (ADR 25).
     """
 
     source: ClusterId
     number: int
     accounts: list[MovedAccount]
     sessions: list[MovedSession]
+
+
+class MoveInstallOpen(MoveInstall, tag=15):
+    """What earlier nodes proposed in its place: sessions that come with it count as opened."""
 
 
 class MoveFlip(Message, tag=16):
@@ -237,6 +242,7 @@ Entry = (
     | MovePrepare
     | MoveReserve
     | MoveInstall
+    | MoveInstallOpen
     | MoveFlip
     | MoveActivate
     | MoveRollback

@@ -68,12 +68,17 @@ class NewViewNotice(Message, tag=5):
 
 
 class Accept(Message, tag=6):
-    """Phase 2a. ``watermark`` tells what is chosen, as :class:`Commit` does."""
+    """Phase 2a. ``watermark`` tells what is chosen, as :class:`Commit` does.
+
+    ``traced``: who records events records all of this slot; it holds a transaction that is kept or in the
+    sample. Nothing else follows from it.
+    """
 
     ballot: Ballot
     slot: Slot
     watermark: Slot
     value: bytes
+    traced: bool = False
 
 
 class Accepted(Message, tag=7):

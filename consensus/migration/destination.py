@@ -120,9 +120,11 @@ class Destination:
         if arrived.accounts:
             own = self._ctx.cluster.id
             accounts = self._state().accounts
-            for account in arrived.accounts:
-                self._shards.learn(account, own, accounts[account].epoch)
-            self._ctx.event("map.epoch", epoch=self._state().epoch, accounts=list(arrived.accounts))
+            epochs = [accounts[account].epoch for account in arrived.accounts]
+            for account, epoch in zip(arrived.accounts, epochs, strict=True):
+                self._shards.learn(account, own, epoch)
+            told = {"accounts": list(arrived.accounts), "epochs": epochs}
+            self._ctx.event("map.epoch", epoch=self._state().epoch, **told)
         if arrived.step == Step.ACTIVE:
             self._activated(batch)
         else:

@@ -31,7 +31,7 @@ from consensus.messages.migration import (
 from consensus.paxos.context import Context
 from consensus.shards import ShardMap
 from consensus.txn.groups import Groups
-from consensus.types import AccountId, Ballot, ClusterId
+from consensus.types import AccountId, Ballot, ClusterId, Slot
 
 ACCOUNTS_MAX: Final = 64
 """Of one batch: they are out of service together, and a batch has to fit into an entry."""
@@ -51,7 +51,17 @@ NODES: Final = 1 << 16
 class Going:
     """A batch under way. ``chunk`` is the next one of its contents to be applied at the destination."""
 
-    __slots__ = ("chunk", "chunks", "deadline_us", "deciding", "destination", "phase", "reserved", "sent_us")
+    __slots__ = (
+        "chunk",
+        "chunks",
+        "deadline_us",
+        "deciding",
+        "destination",
+        "phase",
+        "reserved",
+        "sent_us",
+        "told_slot",
+    )
 
     def __init__(self, destination: ClusterId, phase: int, deadline_us: int) -> None:
         self.destination = destination
@@ -61,6 +71,8 @@ class Going:
         """Flip or rollback is proposed."""
         self.reserved = False
         self.chunks: list[Chunk] = []
+        self.told_slot = 0
+        """The contents tell of sessions as they were after this slot."""
         self.chunk = 0
         self.sent_us = 0
 
@@ -84,6 +96,8 @@ class Source:
         self._asked: set[Part] = set()
         self._going: dict[int, Going] = {}
         self._first_chunk = 0
+        self._told: dict[ClusterId, Slot] = {}
+        """Up to which slot a destination knows what clients here have settled."""
         self._taken_us: dict[int, int] = {}
         self.out_ms: dict[int, float] = {}
         """How long accounts of the last batches were out of service: from taken to active or rolled back."""
@@ -140,7 +154,8 @@ class Source:
         now = self._ctx.now_us
         going = Going(batch.destination, batch.phase, now + FLIP_WITHIN_US)
         if batch.phase == Phase.TAKEN:
-            going.chunks = self._contents(number)
+            going.chunks = self._contents(number, self._told.get(batch.destination, 0))
+            going.told_slot = self._state().slot
         self._going[number] = going
         self._send(number, going)
 
@@ -174,6 +189,8 @@ class Source:
 
     def _advance(self, number: int, going: Going, message: MoveReply) -> None:
         if message.step == Step.INSTALLED:
+            told = self._told.get(going.destination, 0)
+            self._told[going.destination] = max(told, going.told_slot)
             going.deciding = self._propose(FlipEntry(number))
         elif message.step == Step.DROPPED:
             going.deciding = self._propose(RollbackEntry(number))
@@ -186,10 +203,10 @@ class Source:
                 going.chunk += 1
                 self._send(number, going)
 
-    def _contents(self, number: int) -> list[Chunk]:
+    def _contents(self, number: int, since: Slot) -> list[Chunk]:
         """The last chunk has the accounts, and the outcomes that are left: mostly all there are."""
         state = self._state()
-        told = sessions_of(state, number, self._ctx.limits.batch_bytes // 4) or [[]]
+        told = sessions_of(state, number, self._ctx.limits.batch_bytes // 4, since) or [[]]
         return [*(([], sessions) for sessions in told[:-1]), (accounts_of(state, number), told[-1])]
 
     def on_activate(self, message: MoveActivate) -> None:
@@ -250,6 +267,7 @@ class Source:
     def clear(self) -> None:
         self._asked.clear()
         self._going.clear()
+        self._told.clear()
         self._taken_us.clear()
 
     # --- sending ------------------------------------------------------------------------------------
@@ -263,6 +281,9 @@ class Source:
         if batch is not None:
             plan, part = batch.part
             fields = {"plan": plan.hex(), "part": part, "batch": number, "to": batch.destination}
+            if kind == "mig.flip":
+                forwards = self._state().moves.forwards
+                fields["epochs"] = [forwards[account].epoch for account in batch.accounts]
             self._ctx.event(kind, **fields, accounts=list(batch.accounts))
 
     def _send(self, number: int, going: Going, again: bool = False) -> None:

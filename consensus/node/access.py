@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final
 
 from consensus.messages.client import ReadItem
@@ -30,6 +31,9 @@ MARKS: Final = 2_048
 ROWS_MAX: Final = 8_192
 """Entries of one kind in one answer."""
 SHIFT: Final = 32
+
+Position = tuple[int, int, int]
+"""How many transactions of two legs, of more legs, and reads there were."""
 
 
 class Ring:
@@ -105,6 +109,21 @@ class Access:
         self._mark_us = now_us + MARK_US
         now_ms = time.time_ns() // 1_000_000
         self._marks.append((now_ms, self._pairs.position, self._sets_total, self._reads.position))
+
+    @property
+    def position(self) -> Position:
+        return self._pairs.position, self._sets_total, self._reads.position
+
+    def count(self, uses: Counter[int], since: Position) -> Position:
+        """Add to ``uses`` each account of what came since a position and is remembered; the position now."""
+        pairs, sets, reads = since
+        # Both halves of a pair are accounts.
+        for _, data in (self._pairs.since(pairs, PAIRS), self._reads.since(reads, READS)):
+            uses.update(memoryview(data).cast("I"))
+        fresh = min(self._sets_total - sets, len(self._sets))
+        for accounts in islice(reversed(self._sets), fresh):
+            uses.update(accounts)
+        return self.position
 
     def document(self, pairs: int, sets: int, reads: int, limit: int) -> dict[str, Any]:
         """What came since these positions, oldest first, at most ``limit`` of each kind.

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from consensus.messages.client import Replies, Submit
+from consensus.messages.client import Refused, Replies, Submit
 from consensus.trace.events import hist_bound_us, hist_index
 from consensus.types import SessionId
 
@@ -14,8 +14,8 @@ from consensus.types import SessionId
 class Latencies:
     """Follows one transaction per connection at a time, so that it costs next to nothing.
 
-    The one followed is the first of a frame that comes while none is; when its answer leaves, the next
-    one is picked.
+    The one followed is the first of a frame that comes while none is; when its answer or a refusal leaves,
+    the next one is picked.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,14 @@ class Latencies:
         self.sum_us += took
         return bucket
 
+    def refused(self, connection: int, message: Refused) -> None:
+        """A refusal leaves: who was followed is tried again elsewhere, perhaps, and not answered here."""
+        followed = self._followed.get(connection)
+        if followed is not None and followed[0] == message.session and followed[1] in message.numbers:
+            del self._followed[connection]
+
     def forget(self, connection: int) -> None:
-        """The connection is gone, or what it asked was refused."""
+        """The connection is gone."""
         self._followed.pop(connection, None)
 
     def figures(self) -> dict[str, Any]:

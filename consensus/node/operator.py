@@ -7,6 +7,7 @@ Served also while the node is failed. Every reply is a JSON-like document; a ref
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -197,6 +198,7 @@ class Operators:
             "hash": (_Hash, lambda args, wire: inspect.hash_at(node.replica, args.slot)),
             "counters": (_Counters, lambda args, wire: node.counters(args.reset)),
             "latency": (_Args, lambda args, wire: node.latency()),
+            "clock": (_Args, lambda args, wire: {"wall_us": time.time_ns() // 1_000}),
         }
 
     def frame(self, wire: Wire, commands: list[Command]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from consensus.codec import encode
 from consensus.effects import Cut, Disconnected, Event, Freeze, Move, Receive, ReplyTo, Requests, Thaw, Wake
-from consensus.messages.client import Read, Replies, Submit
+from consensus.messages.client import Read, Refused, Replies, Submit
 from consensus.net.control import Control
 from consensus.net.lamport import LamportClock
 from consensus.net.peers import Peers
@@ -28,6 +28,7 @@ from consensus.net.wire import ALIVE_CHECK_S, Wire
 from consensus.node.access import Access
 from consensus.node.engine import STOP_TIMEOUT_S, Engine, describe, wall_offset_us
 from consensus.node.faults import Faults, LinkFault
+from consensus.node.heat import Heat
 from consensus.node.latency import Latencies
 from consensus.node.operator import CommandError, Operators
 from consensus.node.telemetry import Telemetry
@@ -37,7 +38,7 @@ from consensus.storage.broken import BreakableFiles
 from consensus.storage.errors import StorageError
 from consensus.storage.folder import NodeFolder, Opened
 from consensus.topology import Topology
-from consensus.types import NodeId
+from consensus.types import NodeId, Slot
 
 EXIT_STOPPED: Final = 0
 EXIT_BROKEN: Final = 1
@@ -108,7 +109,9 @@ class Node:
             self._window_counts,
             self._level_changed,
             self._outcomes_applied,
+            self._slot_applied,
             self._sample,
+            Heat(lambda: self.access, topology.accounts),
         )
         # Looked up for every message: one attribute instead of two.
         self._wires = self._peers.wires
@@ -252,6 +255,9 @@ class Node:
                 bucket = self._latencies.replied(connection, message, now_us)
                 if bucket >= 0:
                     self._telemetry.latency(bucket)
+            elif type(message) is Refused:
+                self._latencies.refused(connection, message)
+                self._telemetry.refused(message)
 
     def record(self, events: list[Event]) -> None:
         for kind, fields in events:
@@ -299,6 +305,7 @@ class Node:
         for message in messages:
             if type(message) is Submit:
                 self._latencies.submitted(connection, message, now_us)
+                self._telemetry.submitted(message, now_us)
                 if leads:
                     self.access.submitted(message.items, now_us)
             elif type(message) is Read:
@@ -447,6 +454,9 @@ class Node:
 
     def _outcomes_applied(self) -> int:
         return self.replica.ctx.outcomes_applied
+
+    def _slot_applied(self) -> Slot:
+        return self.replica.machine.state.slot
 
     def _sample(self, below: int, slots: bool) -> None:
         self.replica.sample(below, slots)

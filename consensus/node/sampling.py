@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ SAMPLED_PER_S: Final = 20
 """Transactions per second recorded in full; all of them while there are fewer."""
 KEPT_EVENTS_PER_S: Final = 1_000
 """Events of kept transactions recorded per second; of more, a sample, and the rest is counted as dropped."""
+CLASS_PER_S: Final = 20
+"""Of each class of transactions that are told of besides: so many a second, and the rest is counted."""
+TIMEOUTS: Final = frozenset(("lock_timeout", "coordinator_timeout", "participant_unavailable"))
 _TOKENS_MAX: Final = 2 * SAMPLED_PER_S
 _KEPT_HEX: Final = KEPT_PREFIX.hex()
 
@@ -54,8 +58,32 @@ class KeptLimit:
         return zlib.crc32(tx.encode()) < self._limit
 
 
+class Classes:
+    """What is told of besides the sample: aborts, timeouts, late answers, transactions that met a move."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+        self._second = 0
+
+    def takes(self, name: str) -> bool:
+        """Whether another one of class ``name`` is told of in this second."""
+        second = time.monotonic_ns() // 1_000_000_000
+        if second != self._second:
+            self._told.clear()
+            self._second = second
+        self._told[name] += 1
+        return self._told[name] <= CLASS_PER_S
+
+
+def class_of(fields: Mapping[str, Any]) -> str:
+    """The class of a transaction's step that is told of besides the sample; empty: it is of none."""
+    if fields.get("outcome") != "aborted":
+        return ""
+    return "timeout" if fields.get("why") in TIMEOUTS else "abort"
+
+
 class Sampler:
-    """Which transactions are recorded: about :data:`SAMPLED_PER_S`, and aborts up to as many again.
+    """Which transactions are recorded: about :data:`SAMPLED_PER_S`.
 
     The share follows what was applied in the last second, and the choice the ids, so that the nodes of a
     cluster, which apply the same transactions, choose the same ones. The share goes down in steps, so that
@@ -74,7 +102,6 @@ class Sampler:
         self.limit = SAMPLE_ALL
         self._before = 0
         """Outcomes applied when this second began."""
-        self._aborts = 0
         self._second = 0
 
     def roll(self) -> None:
@@ -87,21 +114,16 @@ class Sampler:
             over = per_s / SAMPLED_PER_S
             steps = math.ceil(2 * math.log2(over)) / 2 if per_s > _TOKENS_MAX else 0
             limit = int(SAMPLE_ALL * 2**-steps)
-            self._before, self._aborts, self._second = applied, 0, second
+            self._before, self._second = applied, second
         while limit * (applied - self._before) > SAMPLE_ALL * _TOKENS_MAX:
             limit >>= 1
         if limit != self.limit:
             self.limit = limit
             self._told(limit)
 
-    def takes(self, fields: Mapping[str, Any]) -> bool:
-        """Whether to record this event. The replica tells of the sample, and of every abort besides."""
-        if fields.get("outcome") != "aborted":
-            return True
-        if self._aborts < SAMPLED_PER_S:
-            self._aborts += 1
-            return True
-        return sample_place(*parse_tx_id(fields["tx"])) < self.limit
+    def holds(self, tx: str) -> bool:
+        """Whether a transaction is in the sample."""
+        return sample_place(*parse_tx_id(tx)) < self.limit
 
     def takes_all(self) -> bool:
         """Whether there are so few transactions that each is recorded."""

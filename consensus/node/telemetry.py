@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,16 +19,19 @@ from consensus import codec
 from consensus.effects import Event
 from consensus.messages import migration, paxos, txn
 from consensus.messages.base import Message
-from consensus.messages.client import Replies, Status
+from consensus.messages.client import Refusal, Refused, Replies, Status, Submit
 from consensus.messages.control import Telemetry as TelemetryMessage
 from consensus.net.lamport import LamportClock
 from consensus.net.wire import Wire
-from consensus.node.sampling import KeptLimit, Sampler, is_kept, kept_in
+from consensus.node.heat import Heat
+from consensus.node.late import Late
+from consensus.node.sampling import Classes, KeptLimit, Sampler, class_of, is_kept, kept_in
 from consensus.trace.electiontrace import KINDS as ELECTION_EVENTS
 from consensus.trace.electiontrace import ElectionTrace
+from consensus.trace.events import HEAT_WINDOW_US
 from consensus.trace.heads import ELECTION_KINDS, ELECTION_TAGS
 from consensus.trace.slottrace import SlotTrace
-from consensus.types import KEPT_PREFIX, ClusterId, NodeId, TxId
+from consensus.types import KEPT_PREFIX, ClusterId, NodeId, SessionId, TxId, parse_tx_id
 
 HZ_MAX: Final = 50.0
 BUFFER_EVENTS_MAX: Final = 2_000
@@ -78,7 +81,9 @@ class Telemetry:
         counts: growing totals; their differences make up the ``tx`` part of a window.
         on_level: told the highest level watched (-1: nobody watches).
         applied: see :class:`~consensus.node.sampling.Sampler`.
+        slot: the highest that was applied.
         on_sample: told what is wanted, see :meth:`consensus.replica.door.Replica.sample`.
+        heat: counts how busy accounts are.
 
     Attributes:
         level: -1 nobody; 0 status, windows, elections and what is kept; 1 also slots, a sample of
@@ -95,7 +100,9 @@ class Telemetry:
         counts: Callable[[], Mapping[str, float]],
         on_level: Callable[[int], None],
         applied: Callable[[], int],
+        slot: Callable[[], int],
         on_sample: Callable[[int, bool], None],
+        heat: Heat,
     ) -> None:
         self.level = -1
         self.incarnation = 0
@@ -112,9 +119,17 @@ class Telemetry:
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
         self._on_sample = on_sample
+        self._heat = heat
+        self._slot = slot
+        self._passed = 0
+        """The slot up to which traffic has been measured."""
         self._sampler = Sampler(applied, lambda limit: on_sample(limit, self._slots.few))
         self._kept = KeptLimit()
-        self._submitted: dict[str, int] = {}
+        self._classes = Classes()
+        self._late = Late()
+        self._submitted: dict[SessionId, dict[int, int]] = {}
+        """When recorded transactions came, by session: an answer looks there for each number it has."""
+        self._awaited = 0
         self._slots = SlotTrace(node, others, self._note, self._leave_out)
         self._elections = ElectionTrace(node, self._note, self._leave_out)
 
@@ -166,6 +181,9 @@ class Telemetry:
             self._counted = dict(self._counts())
             self._links.clear()
             self._latencies.clear()
+            self._heat.skip()
+        if level < 1:
+            self._late.forget()
         if level >= 0 and self._window is None:
             self._arm_window()
 
@@ -185,12 +203,12 @@ class Telemetry:
 
     # --- events ----------------------------------------------------------------------
 
-    def record(self, events: Iterable[Event]) -> None:
+    def record(self, events: Sequence[Event]) -> None:
         """Events of the replica. Those of single transactions are sampled."""
         if self.level < 0:
             return
-        self._sampler.roll()
-        takes_all, few = self._sampler.takes_all(), self._slots.few
+        self._follow()
+        takes_all = self._sampler.takes_all()
         for kind, fields in events:
             if kind in _SLOT_EVENTS:
                 self._slots.happened(kind, fields, takes_all)
@@ -200,6 +218,13 @@ class Telemetry:
                 self._record_step(kind, fields)
             else:
                 self.note(kind, **fields)
+
+    def _follow(self) -> None:
+        """Follow the traffic, of which single slots and transactions may tell nothing."""
+        few, slot = self._slots.few, self._slot()
+        self._sampler.roll()
+        self._slots.passed(max(0, slot - self._passed))
+        self._passed = slot
         if self._slots.few is not few:
             self._on_sample(*self.sample)
 
@@ -207,16 +232,32 @@ class Telemetry:
         """A step of a transaction, if it is kept or in the sample."""
         tx: str = fields["tx"]
         kept = is_kept(tx)
-        if not (self._keeps(tx) if kept else self._sampler.takes(fields)):
+        if not (self._keeps(tx) if kept else self._takes(tx, class_of(fields))):
             return
         if kind == "tx.submit":
-            if len(self._submitted) >= SUBMITTED_MAX:
-                # Its answer was a refusal, or went out elsewhere.
-                del self._submitted[next(iter(self._submitted))]
-            self._submitted.setdefault(tx, time.monotonic_ns() // 1_000)
+            self._await_reply(parse_tx_id(tx))
         elif kind in ("tx.apply", "tx.lock"):
             self._slots.touched(fields["s"], 0 if kept else 1)
         self._note(kind, 0 if kept else 1, fields)
+
+    def _takes(self, tx: str, name: str) -> bool:
+        """Whether a step is recorded that the replica told of: one of the sample, or of a class besides.
+
+        What of a class is over its limit is counted.
+        """
+        if not name or self._sampler.takes_all() or self._classes.takes(name) or self._sampler.holds(tx):
+            return True
+        self._leave_out(1)
+        return False
+
+    def _await_reply(self, tx: TxId) -> None:
+        if self._awaited >= SUBMITTED_MAX:
+            # Their answers were refusals, or went out elsewhere.
+            self._awaited -= len(self._submitted.pop(next(iter(self._submitted))))
+        numbers = self._submitted.setdefault(tx.session, {})
+        if tx.number not in numbers:
+            numbers[tx.number] = time.monotonic_ns() // 1_000
+            self._awaited += 1
 
     def _keeps(self, tx: str) -> bool:
         """Whether another event of a kept transaction is recorded; if not, that is counted."""
@@ -261,26 +302,57 @@ class Telemetry:
                 watch.dropped += 1
         return self._sequence
 
+    def submitted(self, message: Submit, now_us: int) -> None:
+        """A client's transactions came."""
+        if self.level > 0 and not self._sampler.takes_all():
+            self._late.submitted(message, now_us)
+
     def replied(self, message: Replies, now_us: int) -> None:
-        """Answers leave: those to transactions whose submission was recorded are recorded, too."""
-        submitted = self._submitted
-        if not submitted:
+        """Answers leave: those to transactions whose submission was recorded are recorded, and late ones."""
+        submitted = self._submitted.get(message.session)
+        if self.level > 0 and not self._sampler.takes_all():
+            for place, took_us in self._late.replied(message, now_us):
+                if submitted is not None and message.numbers[place] in submitted:
+                    continue
+                if self._classes.takes("late"):
+                    self._reply(message, place, took_us)
+                else:
+                    self._leave_out(1)
+        if submitted is None:
             return
-        for number, outcome in zip(message.numbers, message.outcomes, strict=True):
-            tx = str(TxId(message.session, number))
-            since_us = submitted.pop(tx, None)
+        for place, number in enumerate(message.numbers):
+            since_us = submitted.pop(number, None)
             if since_us is not None:
-                keep = is_kept(tx)
-                told = {
-                    "tx": tx,
-                    "outcome": "aborted" if outcome.status else "committed",
-                    "why": Status(outcome.status).name.lower() if outcome.status else None,
-                    "ms": round((now_us - since_us) / 1e3, 3),
-                    "s": outcome.slot,
-                    "b": list(outcome.ballot),
-                    "keep": keep or None,
-                }
-                self._note("tx.reply", 0 if keep else 1, told)
+                self._awaited -= 1
+                self._reply(message, place, now_us - since_us)
+        if not submitted:
+            del self._submitted[message.session]
+
+    def _reply(self, message: Replies, place: int, took_us: int) -> None:
+        """Record one of the answers in a message."""
+        tx, outcome = str(TxId(message.session, message.numbers[place])), message.outcomes[place]
+        keep = is_kept(tx)
+        told = {
+            "tx": tx,
+            "outcome": "aborted" if outcome.status else "committed",
+            "why": Status(outcome.status).name.lower() if outcome.status else None,
+            "ms": round(took_us / 1e3, 3),
+            "s": outcome.slot,
+            "b": list(outcome.ballot),
+            "keep": keep or None,
+        }
+        self._note("tx.reply", 0 if keep else 1, told)
+
+    def refused(self, message: Refused) -> None:
+        """A refusal leaves: transactions that met an account on its way are told of."""
+        if self.level < 1 or message.reason != Refusal.MIGRATING:
+            return
+        for number in message.numbers:
+            if self._classes.takes("moving"):
+                tx = str(TxId(message.session, number))
+                self._note("tx.reply", 1, {"tx": tx, "outcome": "refused", "why": "migrating"})
+            else:
+                self._leave_out(1)
 
     # --- messages ----------------------------------------------------------------------
 
@@ -375,6 +447,8 @@ class Telemetry:
         if self.level < 0:
             return
         self._latencies[bucket] += 1
+        if self.level > 0:
+            self._late.timed(bucket)
         if self._window is None:
             self._arm_window()
 
@@ -388,6 +462,7 @@ class Telemetry:
         self._window = None
         if self.level < 0:
             return
+        self._follow()
         links: dict[str, dict[str, int]] = {}
         for to, counts in self._links.items():
             by_name: Counter[str] = Counter()
@@ -400,7 +475,11 @@ class Telemetry:
         self._counted = now
         hist = {str(bucket): count for bucket, count in sorted(self._latencies.items())}
         self._latencies.clear()
-        if links or hist or any(tx.values()):
+        busy = bool(links or hist or any(tx.values()))
+        heat = self._heat.look(time.time_ns() // 1_000, ending=not busy)
+        if heat is not None:
+            self._note("agg", 0, {"window": HEAT_WINDOW_US // 1_000, **heat})
+        if busy:
             told = {"window": WINDOW_MS, "links": links or None, "tx": tx, "hist": hist}
             self._note("agg", 0, told)
         elif self.level < 1:

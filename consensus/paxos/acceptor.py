@@ -18,6 +18,7 @@ from consensus.messages.paxos import Accept, Accepted, Nack, Prepare, Promise, S
 from consensus.messages.records import AcceptedValue, ChosenValue, Promised, Watermark
 from consensus.paxos.context import Context
 from consensus.paxos.log import Log
+from consensus.paxos.traced import TracedSlots
 from consensus.types import KEPT_PREFIX, Ballot, NodeId, Position, Slot
 
 AHEAD_SLOTS_MAX = 4_096
@@ -46,8 +47,7 @@ class Acceptor:
         self.bound_until_us = 0
         """With leases, no promise is given before: a leader may rely on that (:meth:`bind`)."""
         self._recorded = log.watermark
-        self._traced: Slot = 0
-        """Highest slot whose acceptance was told of; 0 once it is chosen."""
+        self.traced = TracedSlots()
 
     # --- promises ----------------------------------------------------------
 
@@ -137,12 +137,15 @@ class Acceptor:
             # Chosen long ago, and the leader of a later ballot can only propose the chosen value again.
             after = self.promise(ballot) if ballot > self.promised else self.ctx.position
         else:
-            after = self.accept(ballot, slot, message.value)
+            after = self.accept(ballot, slot, message.value, message.traced)
         self.ctx.send((sender,), Accepted(ballot, slot), after)
         return True
 
-    def accept(self, ballot: Ballot, slot: Slot, value: bytes) -> Position:
-        """Accept ``value`` for ``slot``; returns the position to wait for before saying so."""
+    def accept(self, ballot: Ballot, slot: Slot, value: bytes, traced: bool = False) -> Position:
+        """Accept ``value`` for ``slot``; returns the position to wait for before saying so.
+
+        ``traced``: see :class:`~consensus.messages.paxos.Accept`.
+        """
         assert ballot >= self.promised and not self.learner
         log = self.log
         held = log.get(slot)
@@ -154,9 +157,10 @@ class Acceptor:
             self.ctx.event("paxos.ballot", b=list(ballot))
         log.accept(slot, ballot, value)
         self._recorded = self.durable_watermark
-        if self.ctx.traces_value(value):
-            self._traced = max(self._traced, slot)
-            self.ctx.event("paxos.accepted", s=slot, b=list(ballot), keep=KEPT_PREFIX in value or None)
+        if traced or self.ctx.tells_every_slot():
+            self.traced.note(slot)
+            kept = (traced and KEPT_PREFIX in value) or None
+            self.ctx.event("paxos.accepted", s=slot, b=list(ballot), traced=traced or None, keep=kept)
         return self.ctx.persist(AcceptedValue(ballot, slot, value, self._recorded), slot)
 
     # --- what is chosen --------------------------------------------------------
@@ -190,10 +194,8 @@ class Acceptor:
     def moved(self) -> None:
         """The watermark moved: let the journal hear of it now and then, and forget what was only seen."""
         log = self.log
-        if self._traced or self.ctx.trace_level > 0:
+        if self.traced.chosen(log.watermark) or self.ctx.tells_every_slot():
             self.ctx.event("paxos.chosen", s=log.watermark, b=list(self.promised))
-            if log.watermark >= self._traced:
-                self._traced = 0
         if self.seen:
             self.seen = {slot: value for slot, value in self.seen.items() if slot > log.watermark}
         if self.installing:

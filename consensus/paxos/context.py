@@ -14,7 +14,6 @@ from consensus.types import KEPT_PREFIX, NodeId, Position, SessionId, Slot, majo
 
 LEASE_SHARE: Final = 0.6
 """Of the least election timeout: the leader's clock may run slower than the others' by as much."""
-KEPT_BYTES_MAX: Final = 4_096
 SAMPLE_ALL: Final = 1 << 32
 """Above every :func:`sample_place`."""
 _MASK = (1 << 64) - 1
@@ -51,7 +50,7 @@ class Context:
         self.sampled_below = SAMPLE_ALL
         """While somebody watches, events of transactions with a lower :func:`sample_place` are wanted."""
         self.tells_slots = True
-        """While somebody watches: every slot that is applied is told of."""
+        """While somebody watches: of every slot, not only of those whose Accept is marked as traced."""
         self.outcomes_applied = 0
         """Outcomes applied since this process began, which a sample is a share of."""
         self.counters: dict[str, float] = dict.fromkeys(COUNTERS, 0)
@@ -70,13 +69,9 @@ class Context:
         """Send to nodes of the cluster once the journal is synced up to ``after`` (0: at once)."""
         self.out.sends.append(Send(to, message, after))
 
-    def traces_value(self, value: bytes) -> bool:
-        """Whether events of a slot that holds ``value`` are wanted.
-
-        A long value is not searched for kept transactions: what is in a busy slot shows when it is applied.
-        """
-        level = self.trace_level
-        return level > 0 or (level == 0 and len(value) <= KEPT_BYTES_MAX and KEPT_PREFIX in value)
+    def tells_every_slot(self) -> bool:
+        """Whether events of every slot are wanted."""
+        return self.trace_level > 0 and self.tells_slots
 
     def traces(self, session: SessionId) -> bool:
         """Whether events of some transactions of a session are wanted: somebody watches, or they are kept."""

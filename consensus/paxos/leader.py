@@ -26,11 +26,12 @@ ROUNDS_NOTED_MAX: Final = 512
 class Proposal:
     """A slot in flight. ``work`` is whatever the proposer wants back when it is applied."""
 
-    __slots__ = ("accepted_by", "proposed_us", "sent_us", "value", "work")
+    __slots__ = ("accepted_by", "proposed_us", "sent_us", "traced", "value", "work")
 
-    def __init__(self, value: bytes, work: Any, now_us: int) -> None:
+    def __init__(self, value: bytes, work: Any, now_us: int, traced: bool) -> None:
         self.value = value
         self.work = work
+        self.traced = traced
         self.accepted_by: set[NodeId] = set()
         self.proposed_us = now_us
         self.sent_us = now_us
@@ -87,20 +88,23 @@ class Leader:
         notice = NewViewNotice(self.ballot, self.acceptor.log.watermark, first, last)
         self.ctx.send(self.ctx.others, notice)
 
-    def propose(self, value: bytes, work: Any = None) -> Slot:
-        """Propose ``value`` for the next slot; ``work`` comes back from :meth:`take` when it is applied."""
+    def propose(self, value: bytes, work: Any = None, traced: bool = False) -> Slot:
+        """Propose ``value`` for the next slot; ``work`` comes back from :meth:`take` when it is applied.
+
+        ``traced``: see :class:`~consensus.messages.paxos.Accept`.
+        """
         ctx = self.ctx
         slot = self.next_slot
         self.next_slot += 1
-        proposal = Proposal(value, work, ctx.now_us)
+        proposal = Proposal(value, work, ctx.now_us, traced)
         self.in_flight[slot] = proposal
         watermark = self.acceptor.log.watermark
         self._told = watermark
         self.commit_us = 0
-        position = self.acceptor.accept(self.ballot, slot, value)
+        position = self.acceptor.accept(self.ballot, slot, value, traced)
         self._own.append((position, slot, ctx.now_us))
         if ctx.others:
-            ctx.send(ctx.others, Accept(self.ballot, slot, watermark, value))
+            ctx.send(ctx.others, Accept(self.ballot, slot, watermark, value, traced))
         ctx.counters["proposals_made"] += 1
         return slot
 
@@ -266,7 +270,8 @@ class Leader:
                 silent = tuple(node for node in ctx.others if node not in proposal.accepted_by)
                 if silent:
                     watermark = self.acceptor.log.watermark
-                    ctx.send(silent, Accept(self.ballot, slot, watermark, proposal.value))
+                    accept = Accept(self.ballot, slot, watermark, proposal.value, proposal.traced)
+                    ctx.send(silent, accept)
 
     def excuse_silence(self) -> None:
         """After the own clock stood still: nobody's silence in that time counts against them."""

@@ -224,13 +224,13 @@ class Admission:
             return
         self.attach(connection, message.session)
         session = state.sessions.get(message.session)
-        if session is not None:
+        if session is not None and session.opened:
             self._reply(connection, Opened(message.session, self.ctx.cluster.id, session.settled_below))
             return
         entry = OpenSession(message.session)
         if self.queue.has_control(entry):
             return
-        if state.sessions and len(state.sessions) + self.queue.control >= SESSIONS_MAX:
+        if session is None and state.sessions and len(state.sessions) + self.queue.control >= SESSIONS_MAX:
             self.queue.add_control(EvictSessions([state.longest_idle()]))
         if not self.queue.add_control(entry):
             self._refuse(connection, message.session, [], Refusal.OVERLOADED)

@@ -44,6 +44,7 @@ from consensus.replica.apply import Applier, Work
 from consensus.replica.dispatch import foreign_handlers, handlers
 from consensus.replica.reads import Reads
 from consensus.replica.recovery import rebuild
+from consensus.replica.tracing import wants_trace
 from consensus.replica.transfer import Transfer
 from consensus.shards import ShardMap
 from consensus.topology import Topology
@@ -178,7 +179,7 @@ class Replica:
     def sample(self, below: int, slots: bool = True) -> None:
         """Tell of transactions with a lower :func:`~consensus.paxos.context.sample_place`, if of any.
 
-        ``slots``: of every slot that is applied, too; else of those with such transactions in them.
+        ``slots``: of every slot, too; else of those with such transactions in them.
         """
         self.ctx.sampled_below = below
         self.ctx.tells_slots = slots
@@ -329,9 +330,11 @@ class Replica:
             bytes_ = noop if value is None else value.value
             accepted = Ballot(0, 0) if value is None else value.ballot
             slots.append(ViewSlot(slot, accepted, 0 if value is None else len(bytes_)))
-            leader.propose(bytes_)
+            leader.propose(bytes_, traced=True)
         view = NewView(won.ballot, log.watermark, slots, self.checkpoint)
-        leader.view_slot = leader.propose(encode_batch(Batch(won.ballot, self._stamp_us(), [view])))
+        leader.view_slot = leader.propose(
+            encode_batch(Batch(won.ballot, self._stamp_us(), [view])), traced=True
+        )
 
     def _lead(self, ballot: Ballot, **why: Any) -> Leader:
         # Reads of a follower, which waited for another leader's index.
@@ -423,7 +426,7 @@ class Replica:
     def _propose(self, leader: Leader) -> None:
         entries, groups = self.queue.next_batch(self.ctx.now_us)
         batch = Batch(leader.ballot, self._stamp_us(), entries)
-        slot = leader.propose(encode_batch(batch), Work(batch, groups))
+        slot = leader.propose(encode_batch(batch), Work(batch, groups), traced=wants_trace(self.ctx, batch))
         for entry in entries:
             if type(entry) is CrossPrepare:
                 for item in entry.items:

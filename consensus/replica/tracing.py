@@ -1,4 +1,4 @@
-"""What a slot did when it was applied, told to the trace."""
+"""Which slots the trace tells of, and what one did when it was applied."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from consensus.messages.client import Status
 from consensus.types import Slot, TxId
 
 if TYPE_CHECKING:
+    from consensus.paxos.context import Context
     from consensus.replica.door import Replica
 
 _NAMES: Final[dict[type, str]] = {
@@ -31,13 +32,31 @@ _NAMES: Final[dict[type, str]] = {
 """What people call an entry; any other is of a move."""
 
 
+def wants_trace(ctx: Context, batch: entries.Batch) -> bool:
+    """Whether a batch speaks of a transaction that is kept or in the sample."""
+    for entry in batch.entries:
+        if isinstance(entry, entries.Transact | entries.CrossPrepare):
+            if ctx.traces(entry.session) and ctx.sampled(
+                entry.session, [item.number for item in entry.items]
+            ):
+                return True
+        elif isinstance(entry, entries.PartPrepare | entries.Decide | entries.PartDecide):
+            for row in entry.rows:
+                if ctx.traces_tx(row.session, row.number):
+                    return True
+        elif isinstance(entry, entries.Abort) and ctx.traces_tx(entry.session, entry.number):
+            return True
+    return False
+
+
 def trace_applied(replica: Replica, slot: Slot, batch: entries.Batch, results: list[Result]) -> None:
-    """Events of transactions that somebody watches or that are kept, and of the slot if there are any."""
+    """Events of transactions that somebody watches or that are kept, and of the slot if it is traced."""
     events = replica.ctx.out.events
+    traced = replica.acceptor.traced.applied(slot)
     before = len(events)
     for result in results:
         _trace_result(replica, slot, result)
-    if (replica.ctx.trace_level > 0 and replica.ctx.tells_slots) or len(events) > before:
+    if traced or replica.ctx.tells_every_slot() or len(events) > before:
         events.insert(before, Event("paxos.applied", {"s": slot, **_contents(batch)}))
 
 

@@ -66,7 +66,7 @@ def multilevel(
     heaviest = np.maximum(HEAVIEST * total / fewest, 1).astype(np.int64)
     while levels[-1].graph.vertices > fewest and len(levels) < LEVELS_MAX:
         finer = levels[-1].graph
-        # at most a factor of 2.5 per level, so that refinement sees enough levels
+        # at most a factor of 1.8 per level, so that refinement sees enough levels
         floor = max(fewest, int(finer.vertices / 1.8))
         onto, count = cluster(rows(finer), parts[-1], locks[-1], heaviest, floor, seeds)
         if count > (1 - SHRINK_MIN) * finer.vertices:

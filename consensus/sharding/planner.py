@@ -47,8 +47,8 @@ class Options:
     Attributes:
         k: clusters.
         epsilon: allowed imbalance of accounts; load_epsilon: of load; None: that load is not balanced.
-        price: transactions of the window that moving an account has to save, in eighths; None: 1 in the flat
-            mode, which must not follow every accident, and 0.5 otherwise.
+        price: transactions of the window that moving an account has to save, in eighths; None: 1.25 in the
+            flat mode, which must not follow every accident, and 0.5 otherwise.
         max_moves: at most so many accounts move; None: as many as pay.
         flat_only: refine the placement only, the mode for a bank that has been partitioned before.
         transient: imbalance allowed on the way, in both weights.
@@ -67,7 +67,7 @@ class Options:
     @property
     def price_in_scale(self) -> int:
         """The price in units of ``1 / SCALE`` transactions."""
-        chosen = (1.0 if self.flat_only else 0.5) if self.price is None else self.price
+        chosen = (1.25 if self.flat_only else 0.5) if self.price is None else self.price
         return round(SCALE * chosen)
 
 

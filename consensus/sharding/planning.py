@@ -216,7 +216,9 @@ def main() -> int:
         warm()
         cache.warmed()
         return 0
-    os.nice(NICE)
+    if cache.is_warm():
+        # Else it compiles first, which beside a full load would take minutes.
+        os.nice(NICE)
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
     out = sys.stdout.buffer
 

@@ -8,12 +8,14 @@ by overload first and by km1 plus the price of the moves second.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from consensus.sharding.abreast import Abreast
 from consensus.sharding.compiled import Flags, Ids, Ints, Seeds, seed_state
-from consensus.sharding.gains import rows, terms
+from consensus.sharding.gains import Terms, rows, terms
 from consensus.sharding.hypergraph import ACCOUNTS, Hypergraph, block_weights, costs, imbalances
 from consensus.sharding.labels import matched
 from consensus.sharding.multilevel import multilevel
@@ -36,9 +38,9 @@ class Effort(NamedTuple):
     stall: Stall
 
 
-THOROUGH: Final = Effort(repeats=2, cycles=3, tries=24, stall=PATIENT)
+THOROUGH: Final = Effort(repeats=6, cycles=3, tries=24, stall=PATIENT)
 """For a partition that is compared with others'."""
-QUICK: Final = Effort(repeats=1, cycles=2, tries=8, stall=Stall(share=0.08, most=2_000))
+QUICK: Final = Effort(repeats=1, cycles=2, tries=8, stall=Stall(share=0.08, most=2_000, least=0.01))
 """For a plan, while people wait: on traffic it saves as much, in a quarter of the time."""
 
 
@@ -98,33 +100,60 @@ def partition(
     pull = homeward(graph, current, k, price)
     found: list[Result] = []
 
-    def judge(part: Ids, method: str) -> Result:
-        if current is not None and not len(flags):
-            part = matched(graph, part, current, k)
-        result = judged(graph, part, k, limit, current, method)
-        found.append(result)
-        tell_quality(observer, graph, result, k)
-        return result
+    flat = partial(_flat, graph, current, k, terms(limit, k, pull=pull, locked=flags), seed, effort)
 
-    if current is not None and (start is None or flat_only):
-        base = np.ascontiguousarray(current, dtype=np.int32)
-        term = terms(limit, k, pull=pull, locked=flags)
-        label = {"method": FLAT}
-        part, _gain, _above = refine(
-            rows(graph), base, k, term, seeds, stall=effort.stall, observer=observer, label=label
-        )
-        result = judged(graph, part, k, limit, current, FLAT)
-        found.append(result)
-        tell_quality(observer, graph, result, k)
-    if not flat_only:
+    def judge_flat(part: Ids) -> None:
+        found.insert(0, judged(graph, part, k, limit, current, FLAT))
+        tell_quality(observer, graph, found[0], k)
+
+    def search(told: Observer | None) -> None:
+        def judge(part: Ids, method: str) -> Result:
+            if current is not None and not len(flags):
+                part = matched(graph, part, current, k)
+            result = judged(graph, part, k, limit, current, method)
+            found.append(result)
+            tell_quality(told, graph, result, k)
+            return result
+
         fixed = None
         if len(flags) and current is not None:
             fixed = np.where(flags, current, -1).astype(np.int32)
-        _search(graph, k, limit, seeds, fixed, start, effort, judge, observer)
-    if observer is not None:
-        best = min(found, key=lambda each: key(each, price))
-        tell_quality(observer, graph, best, k, final=True)
-    return min(found, key=lambda each: key(each, price))
+        _search(graph, k, limit, seeds, fixed, start, effort, judge, told)
+
+    if flat_only:
+        judge_flat(flat(observer))
+    elif current is None or start is not None:
+        search(observer)
+    else:
+        with Abreast(flat, judge_flat, observer) as both:
+            search(both.second)
+            both.join()
+    best = min(found, key=lambda each: key(each, price))
+    tell_quality(observer, graph, best, k, final=True)
+    return best
+
+
+def _flat(
+    graph: Hypergraph,
+    current: Ids | None,
+    k: int,
+    term: Terms,
+    seed: int,
+    effort: Effort,
+    observer: Observer | None,
+) -> Ids:
+    """``current``, refined as it lies there."""
+    part, _gain, _above = refine(
+        rows(graph),
+        np.ascontiguousarray(current, dtype=np.int32),
+        k,
+        term,
+        seed_state(seed),
+        stall=effort.stall,
+        observer=observer,
+        label={"method": FLAT},
+    )
+    return part
 
 
 def _search(
@@ -162,15 +191,7 @@ def _search(
         if best is None or key(result, 0) < key(best, 0):
             best = result
     assert best is not None
-    if start is not None and not rounds:
-        # Too large for a V-cycle while people wait: what the start lacks is mostly in single moves.
-        term = terms(limit, k, locked=None if fixed is None else fixed >= 0)
-        label = {"method": "v-cycle"}
-        part, _gain, _above = refine(
-            rows(graph), start, k, term, seeds, stall=effort.stall, observer=observer, label=label
-        )
-        judge(part, "v-cycle")
-        return
+    # A start too large for a V-cycle while people wait lacks mostly single moves; the planner makes those.
     for _cycle in range(min(effort.cycles, rounds)):
         label = {"method": "v-cycle"}
         part = multilevel(

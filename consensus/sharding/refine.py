@@ -16,10 +16,14 @@ STALL_MIN: Final = 400
 
 
 class Stall(NamedTuple):
-    """When a pass gives up: after so many moves without a new best, in vertices and at most ``most``."""
+    """When a pass gives up: after so many moves without a new best, in vertices and at most ``most``.
+
+    A pass that wins no more than the share ``least`` of what the first one won is the last.
+    """
 
     share: float = 1.0
     most: int = 2**62
+    least: float = 0.0
 
     def moves(self, vertices: int) -> int:
         return max(STALL_MIN, min(int(self.share * vertices), self.most))
@@ -69,12 +73,15 @@ def refine(
         gain += int(moves[:, 3].sum())
         tell_moves(observer, {**(label or {}), "pass": 0, "why": "rebalance"}, moves)
     fruitless = stall.moves(len(part))
+    little = 0.0
     for number in range(1, passes + 1):
         before = overload(state, term)
         moves, won = fm_pass(graph, state, term, seeds, fruitless)
         gain += int(won)
         tell_moves(observer, {**(label or {}), "pass": number, "gain": int(won)}, moves)
-        if not len(moves) or (won <= 0 and overload(state, term) >= before):
+        if number == 1:
+            little = stall.least * max(0, int(won))
+        if not len(moves) or (won <= little and overload(state, term) >= before):
             break
     return state.part, gain, float(overload(state, term))
 

@@ -7,7 +7,9 @@ worker's own (``consensus.storage.segments``), over files in memory.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +39,8 @@ class Write(NamedTuple):
 
     data: bytes
     records: list[Record]
+    ends: list[int]
+    """Where in ``data`` each record ends."""
     position: Position
     """Position of the last record."""
     enter: SegmentId | None
@@ -110,22 +114,27 @@ class Disk:
         self.synced: Position = 0
 
     def crash(self) -> list[Record]:
-        """The process is gone. Returns the records of the write in flight if all of it reached the disk."""
+        """The process is gone. Returns the records of the write in flight that a start will find.
+
+        Those are the ones before the first sector that did not reach the disk.
+        """
         survived: list[Record] = []
         write, self.writing = self.writing, None
-        if write is not None and self._tear(write):
-            survived = write.records
+        if write is not None:
+            reached = self._tear(write)
+            survived = write.records[: bisect_right(write.ends, reached)]
         self._waiting.clear()
         self._parts, self._records, self._staged = [], [], []
         self._entering = None
         return survived
 
-    def _tear(self, write: Write) -> bool:
-        """Put any subset of the write's sectors on the disk; returns whether that is all of them."""
+    def _tear(self, write: Write) -> int:
+        """Put any subset of the write's sectors on the disk; returns how many bytes came without a gap."""
         whole = self._draws.chance(0.25)
         nothing = not whole and self._draws.chance(0.33)
         data, held, start = write.data, self._files.bytes_of(self._fd), self._written
         kept = 0
+        reached = len(data)
         sectors = range(start // SECTOR_BYTES, (start + len(data) - 1) // SECTOR_BYTES + 1)
         for sector in sectors:
             if whole or (not nothing and self._draws.chance(0.5)):
@@ -133,9 +142,11 @@ class Disk:
                 high = min(start + len(data), (sector + 1) * SECTOR_BYTES)
                 held[low:high] = data[low - start : high - start]
                 kept += 1
+            else:
+                reached = min(reached, max(0, sector * SECTOR_BYTES - start))
         self.crashes_writing += 1
         self.crashes_torn += 0 < kept < len(sectors)
-        return kept == len(sectors)
+        return reached
 
     # --- appending -------------------------------------------------------------------
 
@@ -182,7 +193,8 @@ class Disk:
     def _gather(self) -> None:
         if self._parts:
             data = b"".join(self._parts)
-            self._waiting.append(Write(data, self._records, self._position, self._entering))
+            ends = list(accumulate(map(len, self._parts)))[len(self._parts) - len(self._records) :]
+            self._waiting.append(Write(data, self._records, ends, self._position, self._entering))
             self._parts, self._records, self._entering = [], [], None
 
     def _roll(self) -> None:

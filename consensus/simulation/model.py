@@ -68,17 +68,22 @@ class ModelError(AssertionError):
 class ModelSession:
     """Numbers below ``settled_below`` are done with; ``verdicts`` has how others ended.
 
-    ``used``: the slot in which an entry last spoke of it.
+    ``used``: the slot in which an entry last spoke of it. ``opened``: by its client; else only accounts that
+    moved in speak of it, and nobody knows what it ran here before.
     """
 
-    __slots__ = ("settled_below", "used", "verdicts")
+    __slots__ = ("opened", "settled_below", "used", "verdicts")
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, opened: bool = True) -> None:
+        self.opened = opened
         self.settled_below = 0
         self.used = slot
         self.verdicts: dict[int, Verdict] = {}
 
     def takes(self, number: int) -> bool:
+        return self.opened and self.spans(number)
+
+    def spans(self, number: int) -> bool:
         return self.settled_below <= number < self.settled_below + OPEN_SPAN
 
     def settle(self, below: int) -> None:
@@ -143,16 +148,28 @@ class Bank:
         found = bisect_right(owned, slot, key=lambda since: since[0])
         return bool(found) and owned[found - 1][1]
 
-    def moved_in(self, session: SessionId) -> ModelSession:
+    def is_news(self, session: SessionId, settled_below: int) -> bool:
+        """Whether a mark that comes without outcomes is kept: it is higher, or there is room for it."""
+        known = self.sessions.get(session)
+        if known is None:
+            return len(self.sessions) < self.sessions_max
+        return settled_below > known.settled_below
+
+    def moved_in(self, session: SessionId, opened: bool) -> ModelSession:
         """The session, made where there is none; the one that was idle for longest makes room for it."""
         if session not in self.sessions and len(self.sessions) >= self.sessions_max:
             idle = min(self.sessions, key=lambda other: (self.sessions[other].used, other))
-            del self.sessions[idle]
-            self.evicted.add(idle)
+            self._evict(idle)
             self.displaced += 1
-        found = self.sessions.setdefault(session, ModelSession(self.slot))
+        found = self.sessions.setdefault(session, ModelSession(self.slot, opened))
         found.used = self.slot
         return found
+
+    def _evict(self, session: SessionId) -> None:
+        gone = self.sessions.pop(session, None)
+        if gone is not None:
+            self.evicted.add(session)
+            self.whole.forget(self.own, session, gone.verdicts)
 
     def _used(self, session: SessionId) -> ModelSession | None:
         """The session that an entry speaks of, if there is one."""
@@ -184,8 +201,10 @@ class Bank:
                 except WholeError as error:
                     raise ModelError(str(error)) from error
             elif isinstance(entry, OpenSession):
-                if len(self.sessions) < self.sessions_max:
-                    self.sessions.setdefault(entry.session, ModelSession(slot))
+                if entry.session in self.sessions:
+                    self.sessions[entry.session].opened = True
+                elif len(self.sessions) < self.sessions_max:
+                    self.sessions[entry.session] = ModelSession(slot)
             elif isinstance(entry, MoveEntry):
                 try:
                     self.moves.apply(entry, changed)
@@ -197,8 +216,7 @@ class Bank:
                 self._finish(entry.session, entry.numbers, entry.payers, Status.COORDINATOR_TIMEOUT)
             elif isinstance(entry, EvictSessions):
                 for session in entry.sessions:
-                    if self.sessions.pop(session, None) is not None:
-                        self.evicted.add(session)
+                    self._evict(session)
             else:
                 assert isinstance(entry, NewView)
                 self.views += 1
@@ -404,7 +422,7 @@ class Bank:
             if [pair for home, pair in told if home == self.own] != _twos(self._seen(own)):
                 raise ModelError(f"{tx} aborts and tells {row.legs}")
         session = self.sessions.get(row.session)
-        if session is not None and session.takes(row.number):
+        if session is not None and session.spans(row.number):
             self._end(row.session, session, row.number, Verdict(row.status, self.slot, row.legs))
 
     def _commit(self, legs: tuple[int, ...], changed: set[AccountId]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from consensus.bank.sessions import Session
+from consensus.bank.sessions import unpack
 from consensus.messages.entries import (
     MoveActivate,
     MoveDrop,
     MoveFinish,
     MoveFlip,
     MoveInstall,
+    MoveInstallOpen,
     MovePrepare,
     MoveReserve,
     MoveRollback,
@@ -144,9 +145,12 @@ class ModelMoves:
             self._installed[batch] = entry.accounts
         bank = self._bank
         for moved in entry.sessions:
-            session = bank.moved_in(moved.id)
+            outcomes = unpack(moved.outcomes)
+            if not outcomes and not bank.is_news(moved.id, moved.settled_below):
+                continue
+            session = bank.moved_in(moved.id, isinstance(entry, MoveInstallOpen))
             session.settle(moved.settled_below)
-            for number, outcome in Session.unpack(moved.id, 0, 0, moved.outcomes).outcomes.items():
+            for number, outcome in outcomes.items():
                 told = bank.whole.ended[entry.source][TxId(moved.id, number)]
                 if (outcome.status, outcome.slot, outcome.legs) != told:
                     raise bank.error(f"{moved.id.hex()}:{number} was told as {outcome}, but ended as {told}")

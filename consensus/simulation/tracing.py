@@ -23,6 +23,7 @@ from consensus import codec
 from consensus.effects import Event
 from consensus.messages import migration, paxos, txn
 from consensus.messages.base import Message
+from consensus.messages.client import Replies, Status
 from consensus.replica import inspect
 from consensus.simulation.node import SimNode
 from consensus.topology import Topology
@@ -81,6 +82,8 @@ class Tracer:
         self._counts: Counter[tuple[NodeId, NodeId]] = Counter()
         self._slots: dict[NodeId, SlotTrace] = {}
         self._elections: dict[NodeId, ElectionTrace] = {}
+        self._submitted: dict[tuple[NodeId, str], int] = {}
+        """When a node was asked for a transaction that it has not answered yet."""
         plain = trace.plain_topology(topology.clusters)
         head = trace.header(run=f"sim-{seed}", source="sim", t0=T0_US, topology=plain, seed=seed)
         self._write(_encode(head))
@@ -103,16 +106,37 @@ class Tracer:
         self._lives(world)
         for kind, fields in events:
             if kind in _SLOT_EVENTS:
+                self._slots[node.id].passed(kind == "paxos.accepted")
                 self._slots[node.id].happened(kind, fields, everything=True)
             elif kind in ELECTION_EVENTS:
                 self._elections[node.id].happened(kind, fields)
             else:
                 if kind in _TOUCHING:
                     self._slots[node.id].touched(fields["s"], 1)
+                elif kind == "tx.submit":
+                    self._submitted.setdefault((node.id, fields["tx"]), world.now_us)
                 self._tell(node.id, kind, 0, fields)
         if world.now_us >= self._window_us:
             self._window_us = world.now_us + WINDOW_US
             self._statuses(world)
+
+    def replied(self, world: Watched, node: NodeId, message: Message) -> None:
+        """An answer leaves for a client; one that the network loses or that nobody waits for is told, too."""
+        if not isinstance(message, Replies):
+            return
+        for number, outcome in zip(message.numbers, message.outcomes, strict=True):
+            tx = str(TxId(message.session, number))
+            since_us = self._submitted.pop((node, tx), None)
+            if since_us is not None:
+                told = {
+                    "tx": tx,
+                    "outcome": "aborted" if outcome.status else "committed",
+                    "why": Status(outcome.status).name.lower() if outcome.status else None,
+                    "ms": round((world.now_us - since_us) / 1e3, 3),
+                    "s": outcome.slot,
+                    "b": list(outcome.ballot),
+                }
+                self._tell(node, "tx.reply", 0, told)
 
     def sent(
         self, world: Watched, source: NodeId, to: NodeId, data: bytes, message: Message, lost: bool

@@ -7,11 +7,12 @@ Commit*, 2006, 2): no two clusters end a transaction differently, a commit needs
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from consensus.bank.audit import AuditReport, total
 from consensus.topology import Topology
-from consensus.types import AccountId, ClusterId, TxId
+from consensus.types import AccountId, ClusterId, SessionId, TxId
 
 
 class WholeError(AssertionError):
@@ -49,6 +50,8 @@ class Whole:
         self._given_up: set[tuple[TxId, ClusterId, int]] = set()
         """Attempts (coordinator and number) that a participant ended: none of them may ever commit."""
         self._told: dict[TxId, Any] = {}
+        self._forgotten: dict[TxId, set[ClusterId]] = {}
+        """Where an outcome was lost with a session that made room for others while its client used it."""
         self._parts: dict[TxId, dict[ClusterId, Part]] = {}
         self._due: dict[tuple[TxId, ClusterId], int] = {}
         """Money that a committed transaction has still to move in a participant."""
@@ -82,6 +85,8 @@ class Whole:
         Raises:
             WholeError: it was decided otherwise before, or not everybody was prepared.
         """
+        if self._forgotten.get(tx, {own}) != {own}:
+            self._decided[tx] = commit
         before = self._decided.setdefault(tx, commit)
         parts = self._parts.get(tx, {})
         if before != commit or (commit and (tx, own, at) in self._given_up):
@@ -124,8 +129,17 @@ class Whole:
             WholeError: another cluster, which owned the payer then, told it otherwise.
         """
         first = self._told.setdefault(tx, verdict)
-        if first != verdict:
+        if first != verdict and tx not in self._forgotten:
             raise WholeError(f"{tx} was told as {first}, and then as {verdict}")
+
+    def forget(self, own: ClusterId, session: SessionId, numbers: Iterable[int]) -> None:
+        """Cluster ``own`` forgot outcomes that the client may still ask for.
+
+        It refuses the session from then on, and that is checked. But a new owner of the payer does not know
+        them: running once is promised while the session is in their owner's table (``docs/fault-model.md``).
+        """
+        for number in numbers:
+            self._forgotten.setdefault(TxId(session, number), set()).add(own)
 
     # --- accounts that move ------------------------------------------------------------
 

@@ -303,6 +303,8 @@ class World:
         for reply in out.replies:
             note += encode(reply.message)
             if not replica.frozen:
+                if tracer is not None:
+                    tracer.replied(self, node.id, reply.message)
                 self._send_reply(node, reply)
         if out.checkpoint is not None:
             note += out.checkpoint.state_hash

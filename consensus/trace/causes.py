@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-REMEMBERED_MAX: Final = 4_000
-"""Events that later ones may name; causes are milliseconds old, reports of nodes at most a second."""
+REMEMBERED_MIN: Final = 4_000
+"""Events that later ones may name, and at most twice as many: causes are milliseconds old, reports of nodes
+at most a second."""
 
 
 class Causes:
@@ -17,6 +18,8 @@ class Causes:
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[Any, ...], int] = {}
+        self._older: dict[tuple[Any, ...], int] = {}
+        """Two dicts in turn: taking the oldest out of one, again and again, is slow."""
 
     def link(self, event: dict[str, Any]) -> None:
         """Set ``cause`` of a numbered event in place of ``by``, if it is known."""
@@ -24,9 +27,9 @@ class Causes:
         by, mid, own = event.pop("by", None), event.get("mid"), event.get("ns")
         cause = None
         if type(by) is int:
-            cause = self._numbers.get(_name(event, by))
+            cause = self._number_of(_name(event, by))
         elif kind == "msg.recv" and type(mid) is str:
-            cause = self._numbers.get((mid,))
+            cause = self._number_of((mid,))
         if cause is not None:
             event["cause"] = cause
         if type(own) is int and kind != "agg":
@@ -34,10 +37,14 @@ class Causes:
         if kind == "msg.send" and type(mid) is str:
             self._remember((mid,), event["q"])
 
+    def _number_of(self, name: tuple[Any, ...]) -> int | None:
+        number = self._numbers.get(name)
+        return self._older.get(name) if number is None else number
+
     def _remember(self, name: tuple[Any, ...], number: int) -> None:
+        if len(self._numbers) >= REMEMBERED_MIN:
+            self._older, self._numbers = self._numbers, {}
         self._numbers[name] = number
-        if len(self._numbers) > REMEMBERED_MAX:
-            del self._numbers[next(iter(self._numbers))]
 
 
 def _name(event: dict[str, Any], number: int) -> tuple[Any, ...]:

@@ -46,6 +46,20 @@ class Draft:
             items[index] = value
         return value  # type: ignore[no-any-return]
 
+    def row(self, name: str, fresh: dict[str, Any], limit: int, back: int) -> dict[str, Any] | None:
+        """The map of a list of maps by time that begins at ``fresh["ts"]``, writable.
+
+        ``fresh`` is appended where that time is the newest. None when it is older than the last ``back``.
+        """
+        rows = self.state[name]
+        if not rows or rows[-1]["ts"] < fresh["ts"]:
+            self.push(name, fresh, limit)
+            return self.item(name, -1)
+        for index in range(len(rows) - 1, max(-1, len(rows) - 1 - back), -1):
+            if rows[index]["ts"] == fresh["ts"]:
+                return self.item(name, index)
+        return None
+
     def own(self, holder: Any, key: Any) -> Any:
         """The map or list at ``key`` of one that may be written to itself, writable."""
         value = holder[key]

@@ -109,6 +109,7 @@ _NODE: Final = {"n": "int"}
 _PARTIES: Final = {"from": "int", "to": "int", "amt": "int"}
 _LINK: Final = {"a": "int", "b": "int"}
 _BATCH: Final = {"part": "int", "to": "int", "accounts": "list"}
+_EPOCHS: Final = {"epochs": "list"}
 _SEARCH: Final = {"trial": "flag", "method": "text"}
 
 KINDS: Final[dict[str, Kind]] = {
@@ -143,6 +144,7 @@ KINDS: Final[dict[str, Kind]] = {
         {"n": "int", "keep": "flag", "legs": "list"},
         notable=True,
     ),
+    # `ms` is missing where a node refused: nothing was waited for there
     # each node that applied the prepare holds the locks; the leaders of both sides vote and decide
     "tx.lock": Kind({"n": "int", "tx": "text"}, {"accounts": "list"}, step=True),
     "tx.vote": Kind({"n": "int", "tx": "text", "yes": "flag"}, {"why": "text"}, step=True),
@@ -153,8 +155,8 @@ KINDS: Final[dict[str, Kind]] = {
         step=True,
     ),
     "tx.reply": Kind(
-        {"tx": "text", "outcome": "text", "ms": "number"},
-        {"n": "int", "s": "int", "b": "ballot", "why": "text", "keep": "flag"} | _PARTIES,
+        {"tx": "text", "outcome": "text"},
+        {"ms": "number", "n": "int", "s": "int", "b": "ballot", "why": "text", "keep": "flag"} | _PARTIES,
         notable=True,
     ),
     # processes and faults
@@ -166,13 +168,17 @@ KINDS: Final[dict[str, Kind]] = {
     # `b` is the far end of the link here, not a ballot
     "link.cut": Kind(_LINK, {"delay": "number", "loss": "number"}, notable=True),
     "link.heal": Kind(_LINK, notable=True),
-    # moves of accounts and the partitioner
-    "map.epoch": Kind({"epoch": "int"}, step=True),
+    # moves of accounts and the partitioner. `map.epoch`: `accounts` are at work in the cluster of who tells.
+    # `epochs`, beside `accounts`: how often each has changed its owner; of two claims about an account the
+    # one with the higher epoch is right. `map.moved`: what no event told of, as the site learns it: `rows`
+    # of account, cluster, epoch, flat
+    "map.epoch": Kind({"epoch": "int"}, {"accounts": "list"} | _EPOCHS, step=True),
+    "map.moved": Kind({"rows": "list"}, step=True),
     "mig.plan": Kind({"plan": "text"}, {"moves": "int"}, notable=True),
     # with `batch`: of one batch, from the leader of the cluster that it leaves; without: of the whole plan
     "mig.start": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
     "mig.chunk": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
-    "mig.flip": Kind({"plan": "text", "batch": "int"}, _BATCH, step=True),
+    "mig.flip": Kind({"plan": "text", "batch": "int"}, _BATCH | _EPOCHS, step=True),
     "mig.done": Kind({"plan": "text"}, {"batch": "int", "moved": "int"} | _BATCH, notable=True),
     "mig.abort": Kind({"plan": "text"}, {"batch": "int", "why": "text"} | _BATCH, notable=True),
     # `trial`: of the plan that is made from a part of the window, to be judged on the rest; `count`: of all
@@ -220,7 +226,18 @@ AGG_FIELDS: Final = {
     "tx": 'answered in the window by this leader: {"committed": 40, "aborted": 1, "reads": 3, "refused": 0}',
     "nodes": 'status of nodes at the end of the window: {"1": {…keys of NODE_STATUS…}}',
     "hist": 'leader latency (arrival to reply), {"<bucket>": count}; bucket bounds: hist_bound_us',
+    "heat": 'uses of accounts at this node, by neighbourhood: {"<bin>": count}; see heat_bins',
+    "topk": "the accounts used most in the same window: [[account, count], …], most used first",
 }
+
+HEAT_WINDOW_US: Final = 2_000_000
+HEAT_BINS: Final = 90
+
+
+def heat_bins(accounts: int) -> int:
+    """Neighbourhoods that ``heat`` counts by. Account ``a`` is of number ``(a - 1) * bins // accounts``."""
+    return min(HEAT_BINS, accounts)
+
 
 NODE_STATUS: Final = (
     "role",

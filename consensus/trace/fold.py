@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from consensus.trace import fold_moves, fold_paxos, fold_tx
+from consensus.trace import fold_heat, fold_moves, fold_paxos, fold_tx
 from consensus.trace.draft import Draft, State
 from consensus.trace.events import KINDS, NODE_STATUS, SCHEMA_VERSION, TraceEvent
 
@@ -54,6 +54,8 @@ def empty() -> State:
         "epoch": 0,
         "plans": [],
         "moves": [],
+        "owners": {},
+        "heat": [],
         "hg": {},
     }
 
@@ -78,7 +80,7 @@ def fold(state: State, event: TraceEvent) -> State:
 def fold_all(state: State, events: Iterable[TraceEvent]) -> State:
     """The state after all of ``events``, in order."""
     # A keyframe of an earlier version may lack what is kept today.
-    draft = Draft(state if "paxos" in state else {**empty(), **state})
+    draft = Draft(state if "heat" in state else {**empty(), **state})
     for event in events:
         _step(draft, event)
     return draft.state
@@ -142,7 +144,8 @@ def _enter(draft: Draft, incarnation: int) -> None:
             key: {**_node(value["id"], value["cluster"]), "up": value["up"]}
             for key, value in state["nodes"].items()
         }
-        state["tx"] = []
+        state["tx"], state["moves"], state["owners"], state["epoch"] = [], [], {}, 0
+        state["heat"] = []
         state["paxos"] = {key: fold_paxos.fresh() for key in state["clusters"]}
     state["inc"] = incarnation
 
@@ -268,6 +271,8 @@ def _agg(draft: Draft, event: TraceEvent) -> None:
         _status(draft, key, status, event["ts"])
     if event.get("tx") or event.get("hist"):
         _count(draft, event)
+    if event.get("heat"):
+        fold_heat.used(draft, event)
 
 
 def _status(draft: Draft, key: str, status: dict[str, Any], ts: int) -> None:
@@ -291,10 +296,10 @@ def _status(draft: Draft, key: str, status: dict[str, Any], ts: int) -> None:
 
 def _count(draft: Draft, event: TraceEvent) -> None:
     start = event["ts"] - event["ts"] % SERIES_US
-    index = _bucket(draft, start)
-    if index < 0:
+    fresh = {"ts": start, "committed": 0, "aborted": 0, "reads": 0, "refused": 0, "hist": {}}
+    bucket = draft.row("series", fresh, SERIES_MAX, SERIES_BACK)
+    if bucket is None:
         return
-    bucket = draft.item("series", index)
     counts = event.get("tx", {})
     for name in _COUNTS:
         bucket[name] += counts.get(name, 0)
@@ -302,19 +307,6 @@ def _count(draft: Draft, event: TraceEvent) -> None:
     for key, count in event.get("hist", {}).items():
         hist[key] = hist.get(key, 0) + count
     bucket["hist"] = hist
-
-
-def _bucket(draft: Draft, start: int) -> int:
-    """Index of the bucket that begins at ``start``; -1 when that time is long gone."""
-    series = draft.state["series"]
-    if not series or series[-1]["ts"] < start:
-        fresh = {"ts": start, "committed": 0, "aborted": 0, "reads": 0, "refused": 0, "hist": {}}
-        draft.push("series", fresh, SERIES_MAX)
-        return len(draft.state["series"]) - 1
-    for index in range(len(series) - 1, max(-1, len(series) - 1 - SERIES_BACK), -1):
-        if series[index]["ts"] == start:
-            return index
-    return -1
 
 
 def _cut(draft: Draft, event: TraceEvent) -> None:
@@ -389,6 +381,7 @@ _CASES: Final[dict[str, Callable[[Draft, TraceEvent], None]]] = {
     "timer.fire": fold_moves.timer,
     "timer.cancel": fold_moves.timer,
     "map.epoch": fold_moves.epoch,
+    "map.moved": fold_moves.moved,
     **dict.fromkeys(fold_moves.STATES, _migration),
     **dict.fromkeys(("hg.snapshot", "hg.level", "hg.moves", "hg.quality"), fold_moves.partitioner),
     "tx.submit": fold_tx.submit,

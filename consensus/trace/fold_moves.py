@@ -1,4 +1,4 @@
-"""What the fold keeps of timers, of accounts on the move and of the partitioner. Part of :mod:`fold`."""
+"""What the fold keeps of timers, of accounts that move or moved, of the partitioner. Part of :mod:`fold`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ PLANS_MAX: Final = 10
 BATCHES_MAX: Final = 40
 ACCOUNTS_MAX: Final = 64
 """Of one batch."""
+OWNERS_MAX: Final = 20_000
+"""Accounts that have moved; of more, those that move first are known."""
 BATCH: Final = {
     "mig.start": "moving",
     "mig.chunk": "moving",
@@ -45,6 +47,38 @@ def timer(draft: Draft, event: TraceEvent) -> None:
 def epoch(draft: Draft, event: TraceEvent) -> None:
     """``map.epoch``."""
     draft.state["epoch"] = max(draft.state["epoch"], event["epoch"])
+    if "accounts" in event:
+        _claim(draft, event, event.get("cl", 0))
+
+
+def moved(draft: Draft, event: TraceEvent) -> None:
+    """``map.moved``: owners that no event told of."""
+    rows = event["rows"]
+    for account, cluster, epoch in zip(rows[::3], rows[1::3], rows[2::3], strict=False):
+        _own(draft, account, cluster, epoch)
+
+
+def _claim(draft: Draft, event: TraceEvent, cluster: int) -> None:
+    """The accounts of an event belong to ``cluster``."""
+    epochs = event.get("epochs", ())
+    for index, account in enumerate(event["accounts"]):
+        _own(draft, account, cluster, epochs[index] if index < len(epochs) else 0)
+
+
+def _own(draft: Draft, account: int, cluster: int, epoch: int) -> None:
+    """Of two claims the one with the higher epoch is right: nodes tell one after the other.
+
+    One without an epoch, in recordings of an earlier version, is taken as it comes. Accounts that are home
+    again are held, too: word of their way out may come late.
+    """
+    owners = draft.part("owners")
+    key = str(account)
+    known = owners.get(key)
+    if known is None:
+        if len(owners) < OWNERS_MAX:
+            owners[key] = [cluster, epoch or 1]
+    elif epoch > known[1] or (epoch == 0 and cluster != known[0]):
+        owners[key] = [cluster, epoch or known[1] + 1]
 
 
 def whole(event: TraceEvent) -> bool:
@@ -56,6 +90,8 @@ def migration(draft: Draft, event: TraceEvent) -> None:
     """``mig.*``: how far a plan is. One that is over stays so."""
     if "accounts" in event and not whole(event):
         _batch(draft, event)
+        if event["k"] == "mig.flip":
+            _claim(draft, event, event.get("to", 0))
     plans = draft.part("plans")
     index = next((i for i, plan in enumerate(plans) if plan["plan"] == event["plan"]), -1)
     if index < 0:

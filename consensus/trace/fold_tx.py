@@ -91,7 +91,7 @@ def reply(draft: Draft, event: TraceEvent) -> None:
     """``tx.reply``: the outcome was answered."""
     entry = _transaction(draft, event)
     _parties(entry, event)
-    entry["outcome"], entry["why"], entry["ms"] = event["outcome"], event.get("why", ""), event["ms"]
+    entry["outcome"], entry["why"], entry["ms"] = event["outcome"], event.get("why", ""), event.get("ms", 0)
     entry["n"], entry["q"] = event.get("n", 0), event.get("q", 0)
     if "s" in event:
         entry["s"] = event["s"]

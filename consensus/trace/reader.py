@@ -93,6 +93,24 @@ class Recording:
                 if now >= first and skimmed.k and (kinds is None or skimmed.k in kinds):
                     yield _decoded(_decode, raw, path)
 
+    def having(self, part: bytes, after: int = 0, quiet: int | None = None) -> Iterator[TraceEvent]:
+        """Events above ``after`` whose line holds ``part``, in order; all others are passed over unread.
+
+        ``quiet``: end once so many lines have come without it since the last that had it.
+        """
+        passed = 0
+        found = False
+        for path in self._from("q", after):
+            for raw in _raw_lines(path):
+                passed += 1
+                if part in raw:
+                    line = _decoded(_decode, raw, path)
+                    if "k" in line and line["q"] > after:
+                        found, passed = True, 0
+                        yield line
+                elif found and quiet is not None and passed > quiet:
+                    return
+
     def state_at_time(self, at: int) -> State:
         """The state at ``at`` (UTC microseconds), folded on from the nearest keyframe before it.
 

@@ -1,14 +1,12 @@
-"""Which slots a node records with their messages, and what it saw of them before it knew.
+"""Which slots a node records with their messages, and what leads to what in them.
 
-A slot is *open* while everything about it is recorded: from its acceptance on where traffic is light or it
-holds a kept transaction; in heavy traffic from the moment that a sampled transaction of it is applied, when
-the frames and events seen last are looked through once for what had happened. So a slot that nobody records
-costs one reference per frame.
+A slot is *open* while everything about it is recorded: from its acceptance on, if its Accept says that it is
+traced (it holds a kept or a sampled transaction), or if traffic is light. So all nodes of a cluster record
+the same ones, and a slot that nobody records costs nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,15 +16,11 @@ from consensus.trace.clock import SYSTEM, Clock
 from consensus.trace.heads import SLOT_KINDS, SLOT_TAGS, Head, head_of
 from consensus.types import NodeId, Slot
 
-RING_MAX: Final = 256
-"""Frames and events remembered while somebody watches; without watchers only the frame at hand is."""
 OPEN_MAX: Final = 64
 OPEN_S: Final = 5.0
 """How long a slot stays open that is not applied, and ``AFTER_S`` once it is and somebody owes an answer."""
 AFTER_S: Final = 0.5
-BEFORE_MAX: Final = 8
-"""Frames and events looked at before the one in which a slot was accepted: its Accept is among them."""
-SLOTS_PER_S: Final = 100
+SLOTS_PER_S: Final = 50
 """Up to so many slots a second each is told of, without its messages; of more, those that are open."""
 EVENTS_PER_S: Final = 1_500
 MIDS_MAX: Final = 1_024
@@ -55,14 +49,6 @@ class Frame(NamedTuple):
 
 def _is_of_slots(message: Message | bytes) -> bool:
     return message[1] in SLOT_TAGS if isinstance(message, bytes) else type(message) in SLOT_KINDS
-
-
-class Happened(NamedTuple):
-    """An event that was not told of when it happened."""
-
-    ts: int
-    kind: str
-    fields: Mapping[str, Any]
 
 
 class Open:
@@ -108,14 +94,13 @@ class SlotTrace:
         self._others = frozenset(others)
         self._tell_event = tell
         self._drop = drop
-        self._ring: deque[Frame | Happened | None] = deque(maxlen=1)
+        self._last: tuple[Any, ...] | None = None
+        """Of the frame that came last: sender, connection, messages, index of the first."""
         self._mids: dict[str, int] = {}
         """Messages told of lately, and the numbers of their events."""
         self._told: dict[NodeId, Slot] = dict.fromkeys(others, 0)
         """By peer: the highest watermark between it and this node that was looked at."""
         self._last_open: Slot = 0
-        self._touched: tuple[Slot, int] = (0, 0)
-        """The slot that was touched last, and for whom."""
         self._chosen: Slot = 0
         """The highest watermark that was told of."""
         self._second = 0
@@ -128,38 +113,35 @@ class SlotTrace:
     def watched(self, level: int) -> None:
         """Somebody watches at another level than before."""
         self.level = level
-        self._ring = deque(self._ring, maxlen=RING_MAX if level > 0 else 1)
         if level < 0:
             self.forget()
 
     def forget(self) -> None:
         """A new life of the bank begins, or nobody watches: later slots have nothing to do with these."""
         self.open.clear()
-        self._ring.clear()
+        self._last = None
         self._mids.clear()
         self._told = dict.fromkeys(self._others, 0)
         self._last_open = self._chosen = 0
-        self._touched = (0, 0)
 
     # --- messages ------------------------------------------------------------------------
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
         """A frame leaves for ``to``."""
-        if to in self._others:
+        if self.open and to in self._others:
             self._saw(Frame(self._wall_us(), True, to, connection, messages, first))
 
     def received(self, sender: NodeId, connection: str, messages: list[Message], first: int) -> None:
         """A frame of ``sender`` came and is about to be taken in."""
-        if sender in self._others:
+        self._last = (sender, connection, messages, first)
+        if self.open and sender in self._others:
             self._saw(Frame(self._wall_us(), False, sender, connection, messages, first))
 
     def _saw(self, frame: Frame) -> None:
-        self._ring.append(frame)
-        if self.open:
-            self._tidy()
-            for index, head in frame.heads():
-                if self._concerns(head, frame.peer):
-                    self._tell(frame, index, head)
+        self._tidy()
+        for index, head in frame.heads():
+            if self._concerns(head, frame.peer):
+                self._tell(frame, index, head)
 
     def _concerns(self, head: Head, peer: NodeId) -> bool:
         """Whether a message is of an open slot, or the first between these two to say that one is chosen."""
@@ -239,35 +221,32 @@ class SlotTrace:
 
     # --- events ------------------------------------------------------------------------------
 
+    def passed(self, slots: int) -> None:
+        """So many slots were accepted or applied since this was called last."""
+        self._slots += slots
+        self._roll()
+
     def happened(self, kind: str, fields: Mapping[str, Any], everything: bool) -> None:
         """A slot was accepted, chosen or applied here. ``everything``: traffic is light."""
         self._roll()
         slot: Slot = fields["s"]
         if kind == "paxos.accepted":
-            self._slots += 1
             if fields.get("keep"):
-                self._begin(slot, 0, whole=False)
-            elif self.level > 0 and everything and self.few:
-                self._begin(slot, 1, whole=False)
-        elif kind == "paxos.applied" and self.level == 0:
-            # Only what is kept is told of at this level, so this slot holds some of it.
-            self._begin(slot, 0, whole=True)
-        event = Happened(self._wall_us(), kind, fields)
-        if not ((self.few or self.open) and self._take(event, self.few)):
-            self._ring.append(event)
+                self._begin(slot, 0)
+            elif self.level > 0 and (fields.get("traced") or (everything and self.few)):
+                self._begin(slot, 1)
+        if self.few or self.open:
+            self._take(kind, fields)
 
     def touched(self, slot: Slot, least: int) -> None:
         """A recorded transaction is in ``slot``, which is being applied."""
-        before, then = self._touched
-        if slot in self.open or (slot == before and least >= then):
-            return
-        self._touched = (slot, least)
-        self._begin(slot, least, whole=True)
-        if slot in self.open:
-            self.open[slot].until_s = self._clock.steady_s() + AFTER_S
+        entry = self.open.get(slot)
+        if entry is not None:
+            entry.least = min(entry.least, least)
+            entry.until_s = self._clock.steady_s() + AFTER_S
 
-    def _begin(self, slot: Slot, least: int, whole: bool) -> None:
-        """Record ``slot`` from now on, and what the frame at hand, or the ``whole`` ring, holds of it."""
+    def _begin(self, slot: Slot, least: int) -> None:
+        """Record ``slot`` from now on, and what the frame that came last holds of it: its Accept, if any."""
         entry = self.open.get(slot)
         if entry is not None:
             entry.least = min(entry.least, least)
@@ -277,77 +256,45 @@ class SlotTrace:
             del self.open[next(iter(self.open))]
         self.open[slot] = Open(least, self._clock.steady_s() + OPEN_S)
         self._last_open = max(self._last_open, slot)
-        if whole:
-            self._look_back(slot)
-        elif self._ring:
-            last = self._ring[-1]
-            if isinstance(last, Frame):
-                self._look_at(last, slot, set())
+        if self._last is not None and self._last[0] in self._others:
+            frame = Frame(self._wall_us(), False, *self._last)
+            for index, head in frame.heads():
+                if head.slot == slot or head.watermark >= slot:
+                    self._tell(frame, index, head)
 
-    def _look_back(self, slot: Slot) -> None:
-        """Tell what the ring holds of ``slot``, oldest first, no further back than where it was accepted."""
-        ring = self._ring
-        place = left = len(ring)
-        for one in reversed(ring):
-            place -= 1
-            left -= 1
-            if type(one) is Happened and one.kind == "paxos.accepted" and one.fields["s"] == slot:
-                left = min(left, BEFORE_MAX)
-            if left <= 0:
-                break
-        said: set[NodeId] = set()
-        for index in range(place, len(ring)):
-            one = ring[index]
-            if type(one) is Frame:
-                self._look_at(one, slot, said)
-            elif type(one) is Happened and self._take(one, few=False):
-                ring[index] = None
-
-    def _look_at(self, frame: Frame, slot: Slot, said: set[NodeId]) -> None:
-        """Tell of messages about ``slot``; of those that say it is chosen, the first of each peer."""
-        for index, head in frame.heads():
-            news = head.watermark >= slot and frame.peer not in said
-            if news:
-                said.add(frame.peer)
-                self._told[frame.peer] = max(self._told[frame.peer], head.watermark)
-            if news or head.slot == slot:
-                self._tell(frame, index, head)
-
-    def _take(self, event: Happened, few: bool) -> bool:
-        """Tell of an event if its slot is open, or if there are ``few`` slots; False where it was not."""
-        ts, kind, fields = event
+    def _take(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Tell of an event if its slot is open, or if there are few slots."""
         slot: Slot = fields["s"]
-        entry = self.open.get(slot)
         if kind == "paxos.chosen":
-            return self._take_chosen(event, few)
-        if entry is None and not few:
-            return False
+            self._take_chosen(slot, fields)
+            return
+        entry = self.open.get(slot)
+        if entry is None and not self.few:
+            return
         by = None
         if entry is not None:
             by = (entry.got if kind == "paxos.accepted" else entry.chosen) or None
-        number = self._limited(kind, entry.least if entry else 1, {**fields, "by": by}, ts)
+        told = {**fields, "by": by, "traced": None}
+        number = self._limited(kind, entry.least if entry else 1, told, self._wall_us())
         if entry is not None and kind == "paxos.accepted":
             entry.accepted = number
         elif entry is not None:
             entry.until_s = min(entry.until_s, self._clock.steady_s() + AFTER_S)
             entry.applied = True
             self._settle(slot)
-        return True
 
-    def _take_chosen(self, event: Happened, few: bool) -> bool:
-        ts, kind, fields = event
-        slot: Slot = fields["s"]
+    def _take_chosen(self, slot: Slot, fields: Mapping[str, Any]) -> None:
         if slot <= self._chosen:
-            return True
+            return
         about = [entry for number, entry in self.open.items() if self._chosen < number <= slot]
-        if not about and not few:
-            return False
+        if not about and not self.few:
+            return
         self._chosen = slot
         by = max((entry.heard for entry in about), default=0) or None
-        number = self._limited(kind, min((e.least for e in about), default=1), {**fields, "by": by}, ts)
+        least = min((entry.least for entry in about), default=1)
+        number = self._limited("paxos.chosen", least, {**fields, "by": by}, self._wall_us())
         for entry in about:
             entry.chosen = number
-        return True
 
     # --- bounds ------------------------------------------------------------------------------
 

@@ -47,9 +47,13 @@ def pay(sender: int, receiver: int, amount: int) -> tuple[int, ...]:
 
 
 def transact(
-    number: int, legs: tuple[int, ...], conditions: tuple[int, ...] = (), session: SessionId = ALICE
+    number: int,
+    legs: tuple[int, ...],
+    conditions: tuple[int, ...] = (),
+    session: SessionId = ALICE,
+    below: int = 0,
 ) -> Transact:
-    return Transact(session, 0, [Item(number, legs, conditions)])
+    return Transact(session, below, [Item(number, legs, conditions)])
 
 
 def run(machine: Machine, number: int, legs: tuple[int, ...], conditions: tuple[int, ...] = ()) -> Outcome:
@@ -87,3 +91,24 @@ def rows_of(state: BankState) -> list[Row]:
 def copy_of(machine: Machine) -> Machine:
     """A replica that took the state over."""
     return Machine(BankState.restore(rows_of(machine.state)), machine.own)
+
+
+def replicated(each: int, money: int) -> dict[ClusterId, list[Machine]]:
+    """Two clusters of two replicas; ``each`` accounts in a cluster, ``money`` in an account."""
+    return {
+        cluster: [
+            Machine(BankState.genesis(2 * each, (cluster - 1) * each + 1, cluster * each, money), cluster)
+            for _ in range(2)
+        ]
+        for cluster in (1, 2)
+    }
+
+
+def apply_to_both(replicas: list[Machine], *entries: Entry) -> list[Result]:
+    """The same batch on both replicas of a cluster, which must do the same with it."""
+    first, second = replicas
+    slot = first.state.slot + 1
+    batch = Batch(Ballot(1, first.own), slot, list(entries))
+    results = first.apply(slot, batch)
+    assert second.apply(slot, batch) == results
+    return results

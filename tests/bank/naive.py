@@ -25,7 +25,8 @@ class NaiveBank:
         self.settled: dict[SessionId, int] = {}
         self.holder: dict[int, TxId] = {}
         self.prepared: dict[TxId, tuple[ClusterId, Slot, list[Leg]]] = {}
-        self.finished: set[TxId] = set()
+        self.finished: dict[TxId, tuple[ClusterId, Slot, bool]] = {}
+        """How attempts of others ended here: coordinator, number, whether it committed."""
 
     def judge(self, legs: list[Leg], conditions: list[Wish]) -> int:
         """Whether the money is there and the conditions hold."""
@@ -47,6 +48,11 @@ class NaiveBank:
         if tx in self.prepared:
             return Refusal.IN_DOUBT
         return Refusal.SESSION_EXPIRED if tx.number < self.settled.get(tx.session, 0) else None
+
+    def is_over(self, tx: TxId, coordinator: ClusterId, at: Slot) -> bool:
+        """Whether attempt ``at`` can prepare nothing here any more."""
+        other, last, committed = self.finished.get(tx, (0, 0, False))
+        return committed or (other == coordinator and last >= at)
 
     def settle(self, session: SessionId, below: int) -> None:
         self.settled[session] = max(self.settled.get(session, 0), below)

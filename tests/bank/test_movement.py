@@ -14,25 +14,28 @@ from consensus.bank.movement import Arrived, Left, Taken, accounts_of, sessions_
 from consensus.bank.moves import PARTS_KEPT, PartAnswer, Phase
 from consensus.bank.state import BankState
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, part_rows
-from consensus.messages.client import Refusal, Status
+from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import (
     Abort,
     CrossItem,
     Decide,
     DecideRow,
     Entry,
+    EvictSessions,
     Finish,
     MoveActivate,
     MoveDrop,
     MoveFinish,
     MoveFlip,
     MoveInstall,
+    MoveInstallOpen,
     MovePrepare,
     MoveReserve,
     MoveRollback,
     OpenSession,
     PartDecide,
     PartPrepare,
+    Resolve,
 )
 from consensus.messages.migration import Step
 from consensus.messages.txn import MOVED, DecisionRow, PrepareRow, TxRow
@@ -287,6 +290,51 @@ def test_the_longest_idle_session_makes_room_whatever_a_replica_has_been_through
     assert destination.state.sessions[ALICE].outcomes == {0: paid}
 
 
+def evicted_and_moved_in(kind: type[MoveInstall]) -> tuple[Machine, Outcome]:
+    """Number 5 ran at the destination, which evicted the session; then account 1 moved in, with number 0."""
+    source, destination = pair()
+    paid = run(source, 0, pay(1, 2, 30))
+    run(destination, 5, pay(11, 12, 1))
+    apply(destination, EvictSessions([ALICE]))
+    apply(source, prepare([1]))
+    apply(destination, MoveReserve(1, 1, 0))
+    entry = install(source)
+    apply(destination, kind(entry.source, entry.number, entry.accounts, entry.sessions))
+    apply(source, MoveFlip(1))
+    apply(destination, MoveActivate(1, 1, 0))
+    return destination, paid
+
+
+def test_a_session_that_comes_back_with_an_account_runs_nothing_until_it_is_opened() -> None:
+    """Seeds 1357 and 1412 of the simulator: a late copy of number 5 would run again."""
+    there, paid = evicted_and_moved_in(MoveInstall)
+    restored = Machine(BankState.restore(rows_of(there.state)), 2)
+    for machine in (there, restored):
+        late = applied(machine, transact(5, pay(11, 12, 1)))
+        assert (late.outcomes, late.refused) == ([], [(5, Refusal.SESSION_EXPIRED)])
+        assert applied(machine, transact(0, pay(1, 2, 30))).outcomes == [paid], "what came along is told"
+        for given_up in (Resolve(ALICE, [5, 0], (11, 1)), Abort(ALICE, 5, Status.LOCK_TIMEOUT, 11)):
+            assert (5, Refusal.SESSION_EXPIRED) in applied(machine, given_up).refused
+        assert applied(machine, cross(5, pay(11, 21, 1))).refused == [(5, Refusal.SESSION_EXPIRED)]
+        assert machine.state.accounts[11].balance == BALANCE - 1
+    assert there.state.digest() == restored.state.digest()
+
+
+def test_a_session_that_moved_in_is_opened_by_its_client() -> None:
+    there, paid = evicted_and_moved_in(MoveInstall)
+    (opened,) = apply(there, OpenSession(ALICE))
+    assert isinstance(opened, Applied) and opened.opened
+    assert there.state.sessions[ALICE].outcomes == {0: paid}
+    assert run(there, 6, pay(11, 12, 1)).status == Status.COMMITTED
+    again = Machine(BankState.restore(rows_of(there.state)), 2)
+    assert again.state.sessions[ALICE].opened
+
+
+def test_logs_of_earlier_nodes_keep_their_meaning() -> None:
+    there, _ = evicted_and_moved_in(MoveInstallOpen)
+    assert there.state.sessions[ALICE].opened
+
+
 def test_what_the_client_has_settled_stays_settled() -> None:
     source = machine_of(1)
     destination = machine_of(2, sessions=())
@@ -298,6 +346,46 @@ def test_what_the_client_has_settled_stays_settled() -> None:
     session = destination.state.sessions[ALICE]
     assert (session.settled_below, session.outcomes.keys()) == (3, {3})
     assert applied(destination, transact(2, pay(1, 11, 1))).refused == [(2, Refusal.SESSION_EXPIRED)]
+
+
+def test_what_was_settled_at_the_last_owner_does_not_run_at_the_next() -> None:
+    """Seed 1000 of the simulator: a copy that was sent to the next owner first comes late."""
+    source, destination = pair()
+    run(source, 0, pay(1, 2, 30))
+    apply(source, transact(1, pay(3, 2, 1), below=1))
+    move(source, destination, [1])
+    assert destination.state.sessions[ALICE].opened
+    late = applied(destination, transact(0, pay(1, 11, 30)))
+    assert (late.outcomes, late.refused) == ([], [(0, Refusal.SESSION_EXPIRED)])
+
+
+def test_marks_go_on_to_a_third_cluster_but_displace_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = machine_of(1), machine_of(2, sessions=(BOB,)), machine_of(3)
+    run(first, 0, pay(1, 2, 30))
+    apply(first, transact(1, pay(3, 2, 1), below=1))
+    full = copy_of(second)
+    move(copy_of(first), second, [1])
+    passed = second.state.sessions[ALICE]
+    assert (passed.settled_below, passed.outcomes, passed.opened) == (1, {}, False)
+    move(second, third, [1])
+    assert third.state.sessions[ALICE].settled_below == 1
+    monkeypatch.setattr(movement_module, "SESSIONS_MAX", 1)
+    move(first, full, [1])
+    assert list(full.state.sessions) == [BOB]
+
+
+def test_the_destination_hears_of_sessions_used_since_it_last_heard() -> None:
+    source = machine_of(1, sessions=(ALICE, BOB))
+    for session in (ALICE, BOB):
+        apply(source, transact(0, pay(3, 2, 1), session=session))
+        apply(source, transact(1, pay(3, 2, 1), session=session, below=1))
+    apply(source, prepare([1]))
+    both = sessions_of(source.state, 1, 1 << 14)
+    assert [moved.id for chunk in both for moved in chunk] == [ALICE, BOB]
+    since = source.state.sessions[BOB].used_slot
+    (news,) = sessions_of(source.state, 1, 1 << 14, since)
+    assert [moved.id for moved in news] == [BOB]
+    assert len(sessions_of(source.state, 1, 1)) == 2, "in chunks"
 
 
 def test_an_outcome_known_at_the_destination_is_never_replaced() -> None:

@@ -58,12 +58,20 @@ def test_packing_is_canonical_and_comes_back() -> None:
     session, other = session_with(3, 1, 2), session_with(1, 2, 3)
     assert list(session.outcomes) != list(other.outcomes)
     assert session.pack() == other.pack(), "the order in which outcomes came does not matter"
-    again = Session.unpack(session.id, 1, 9, session.pack())
-    assert (again.id, again.settled_below, again.used_slot) == (session.id, 1, 9)
+    again = Session.of_columns(session.id, *session.columns())
+    assert (again.id, again.settled_below, again.used_slot, again.opened) == (session.id, 0, 0, True)
     assert again.outcomes == session.outcomes
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_row_tells_whether_the_session_was_opened(opened: bool) -> None:
+    session = Session(b"s" * 16, 3, 9, opened)
+    again = Session.of_columns(session.id, *session.columns())
+    assert (again.settled_below, again.used_slot, again.opened) == (3, 9, opened)
+    assert again.takes(3) is opened and again.spans(3)
 
 
 @pytest.mark.parametrize("packed", [b"", b"\xc0", b"\x81\x01\x01", b"\x81\xa1a\xc0"])
 def test_damaged_outcomes_are_refused(packed: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        Session.unpack(b"s" * 16, 0, 0, packed)
+        Session.of_columns(b"s" * 16, 0, 0, packed)

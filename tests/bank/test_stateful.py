@@ -26,7 +26,6 @@ from consensus.bank.twophase import CrossPrepared, PartPrepared
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import (
     Abort,
-    Batch,
     Condition,
     CrossItem,
     CrossPrepare,
@@ -42,9 +41,9 @@ from consensus.messages.entries import (
     Transact,
 )
 from consensus.messages.rows import decode_rows, encode_rows
-from consensus.messages.txn import DecisionRow, PrepareRow, TxRow
-from consensus.types import Ballot, ClusterId, SessionId, Slot, TxId
-from tests.bank.batches import ALICE, BOB, rows_of
+from consensus.messages.txn import MOVED, DecisionRow, PrepareRow, TxRow
+from consensus.types import ClusterId, SessionId, Slot, TxId
+from tests.bank.batches import ALICE, BOB, apply_to_both, replicated, rows_of
 from tests.bank.naive import NaiveBank
 
 EACH = 3
@@ -91,18 +90,16 @@ class TwoClusters(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.replicas: dict[ClusterId, list[Machine]] = {}
+        self.replicas = replicated(EACH, MONEY)
         self.naive: dict[ClusterId, NaiveBank] = {}
         self.known: dict[tuple[ClusterId, TxId], Outcome] = {}
         self.asked: list[tuple[ClusterId, ClusterId, PrepareRow]] = []
         """(coordinator, participant, row) of every prepare that was ever sent; any may arrive at any time."""
         self.votes: dict[tuple[ClusterId, TxId, Slot], int] = {}
         self.told: list[tuple[ClusterId, ClusterId, DecisionRow]] = []
-        self.acked: set[tuple[ClusterId, TxId]] = set()
+        self.acked: set[tuple[ClusterId, TxId, Slot]] = set()
         for cluster in (1, 2):
             first, last = (1, EACH) if cluster == 1 else (EACH + 1, ACCOUNTS)
-            made = [Machine(BankState.genesis(ACCOUNTS, first, last, MONEY), cluster) for _ in range(2)]
-            self.replicas[cluster] = made
             self.naive[cluster] = NaiveBank(cluster, first, last, ACCOUNTS, MONEY)
             self.apply(cluster, OpenSession(ALICE), OpenSession(BOB))
 
@@ -110,11 +107,7 @@ class TwoClusters(RuleBasedStateMachine):
 
     def apply(self, cluster: ClusterId, *entries: Entry) -> list[Result]:
         """The same batch on both replicas, which must do the same with it."""
-        first, second = self.replicas[cluster]
-        slot = first.state.slot + 1
-        batch = Batch(Ballot(1, cluster), slot, list(entries))
-        results = first.apply(slot, batch)
-        assert second.apply(slot, batch) == results
+        results = apply_to_both(self.replicas[cluster], *entries)
         for result in results:
             if isinstance(result, Applied):
                 for number, outcome in zip(result.numbers, result.outcomes, strict=True):
@@ -164,8 +157,16 @@ class TwoClusters(RuleBasedStateMachine):
         item = CrossItem(tx.number, 1, flat(legs), homes, flat(conditions))
         naive = self.naive[cluster]
         known = tx in naive.outcomes
-        before = tx in naive.prepared and not known
-        refusal = None if known or before else naive.may_run(tx)
+        held = naive.prepared.get(tx)
+        before = held is not None and held[0] == cluster and not known
+        refusal = None
+        if held is not None and not known and not before:
+            refusal = Refusal.MIGRATING
+        elif not known and not before:
+            refusal = naive.may_run(tx)
+            if refusal is None and tx in self.replicas[cluster][0].state.cross.unfinished:
+                # An attempt was taken back, and the participant does not know yet.
+                refusal = Refusal.MIGRATING
         answer, prepared, *_ = self.apply(cluster, CrossPrepare(tx.session, 0, [item]))
         slot = self.replicas[cluster][0].state.slot
         assert isinstance(answer, Applied) and isinstance(prepared, CrossPrepared)
@@ -201,10 +202,14 @@ class TwoClusters(RuleBasedStateMachine):
         assert isinstance(result, PartPrepared)
         state = self.replicas[cluster][0].state
         if (held := naive.prepared.get(tx)) is not None:
-            expected: int | str = 0 if held[0] == coordinator else Status.INVALID
-            if not expected:
+            # Another coordinator's attempt, or one with other legs here, is over first (ADR 21).
+            same = held[0] == coordinator and flat(held[2]) == row.legs
+            expected: int | str = 0 if same else MOVED
+            if same:
                 naive.prepared[tx] = (held[0], max(held[1], row.at), held[2])
-        elif row.at < state.cross.finished_below.get(coordinator, 0) or tx in naive.finished:
+        elif row.at < state.cross.finished_below.get(coordinator, 0) or naive.is_over(
+            tx, coordinator, row.at
+        ):
             assert not result.votes and not result.locked
             return
         else:
@@ -233,7 +238,7 @@ class TwoClusters(RuleBasedStateMachine):
         status = Status.PARTICIPANT_UNAVAILABLE if vote is None else vote
         self.apply(cluster, Decide([DecideRow(tx.session, tx.number, status)]))
         naive.decide(tx, commit=not status)
-        if tx.number >= naive.settled.get(tx.session, 0):
+        if status != MOVED and tx.number >= naive.settled.get(tx.session, 0):
             naive.outcomes[tx] = status
         self.told.append((cluster, 3 - cluster, DecisionRow(tx.session, tx.number, at, not status)))
         again = self.apply(cluster, Decide([DecideRow(tx.session, tx.number, 0 if status else 5)]))
@@ -246,11 +251,14 @@ class TwoClusters(RuleBasedStateMachine):
         tx = TxId(row.session, row.number)
         naive = self.naive[cluster]
         self.apply(cluster, PartDecide(coordinator, self.below(coordinator), [row]))
-        if tx in naive.prepared and naive.prepared[tx][0] == coordinator:
+        if (held := naive.prepared.get(tx)) is not None and held[0] == coordinator:
+            if row.at < held[1]:
+                return  # of an earlier attempt: it says nothing of this one
             naive.decide(tx, row.commit)
-        naive.finished = {TxId(s, n) for s, n in self.replicas[cluster][0].state.cross.finished}
-        if (coordinator, tx) not in self.acked:
-            self.acked.add((coordinator, tx))
+        ended = self.replicas[cluster][0].state.cross.finished.items()
+        naive.finished = {TxId(s, n): (end.coordinator, end.at, end.commit) for (s, n), end in ended}
+        if (coordinator, tx, row.at) not in self.acked:
+            self.acked.add((coordinator, tx, row.at))
             self.apply(coordinator, Finish([TxRow(tx.session, tx.number, row.at)]))
 
     def below(self, coordinator: ClusterId) -> Slot:
@@ -291,6 +299,6 @@ def test_two_clusters_under_a_careless_client() -> None:
     run_state_machine_as_test(
         TwoClusters,
         settings=settings(
-            max_examples=80, stateful_step_count=50, deadline=None, derandomize=True, database=None
+            max_examples=200, stateful_step_count=50, deadline=None, derandomize=True, database=None
         ),
     )

@@ -95,6 +95,24 @@ async def test_refused_is_sent_again_under_the_same_id(bank: FakeBank, connect: 
     assert bank.nodes[1].numbers() == [1, 1, 1, 1]
 
 
+async def test_a_refusal_that_names_the_new_owner_is_followed_at_once(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = await start_fake_bank(clusters=2)
+    # Who waits is still waiting at the deadline.
+    monkeypatch.setattr(lane, "RETRY_MAX_S", 60.0)
+    try:
+        hints = {"retry_after_ms": 60_000, "owners": (1, 2, 1, 2, 2, 1)}
+        bank.nodes[1].script = refusing(Refusal.WRONG_OWNER, 1, **hints)
+        client = await connect(bank)
+        assert (await client.transfer(1, 2, 1)).outcome == "committed"
+        assert (len(bank.nodes[1].submits()), len(bank.nodes[4].submits())) == (1, 1)
+        assert (await client.transfer(2, 1, 1)).outcome == "committed"
+        assert len(bank.nodes[1].submits()) == 1, "the other hint was taken in, too"
+    finally:
+        await bank.stop()
+
+
 async def test_refused_to_the_end_reports_the_last_refusal(bank: FakeBank, connect: Any) -> None:
     bank.nodes[1].script = refusing(Refusal.OVERLOADED, 10_000, retry_after_ms=5)
     client = await connect(bank)

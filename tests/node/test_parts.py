@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from consensus.messages.client import Outcome, Replies, Submit
+from consensus.messages.client import Outcome, Refusal, Refused, Replies, Submit
 from consensus.messages.entries import Item
 from consensus.node import sampling
 from consensus.node.faults import DELAYED_BYTES_MAX, Faults, LinkFault
 from consensus.node.gate import Gate
 from consensus.node.latency import Latencies
-from consensus.node.sampling import KEPT_EVENTS_PER_S, KeptLimit
+from consensus.node.sampling import CLASS_PER_S, KEPT_EVENTS_PER_S, KeptLimit
 from consensus.paxos.context import sample_place
 from consensus.types import Ballot
 
@@ -85,6 +85,19 @@ def test_one_transaction_per_connection_is_followed_to_its_answer() -> None:
     assert Latencies().figures() == {"count": 0, "mean": None, "p50": None, "p95": None, "p99": None}
 
 
+def test_who_is_refused_is_followed_no_longer() -> None:
+    """After a redistribution nearly every connection had followed somebody who was answered elsewhere."""
+    latencies = Latencies()
+    latencies.submitted(7, submit(1), 1_000)
+    latencies.refused(7, Refused(b"s" * 16, [2, 3], Refusal.WRONG_OWNER))
+    latencies.submitted(7, submit(4), 1_500)
+    assert latencies.replied(7, replies(4), 1_600) == -1, "the first is still followed"
+    latencies.refused(7, Refused(b"s" * 16, [3, 1], Refusal.WRONG_OWNER))
+    latencies.refused(7, Refused(b"s" * 16, [1], Refusal.WRONG_OWNER))
+    latencies.submitted(7, submit(5), 2_000)
+    assert latencies.replied(7, replies(5), 2_100) == 0
+
+
 def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -118,15 +131,35 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
     sampler.roll()
     assert run(4_000) == taken, "the same rate: the same ones"
     name = session.hex()
-    aborts = [
-        sampler.takes({"tx": f"{name}-{number}", "outcome": "aborted"}) for number in range(5_000, 6_000)
-    ]
-    assert aborts[:20] == [True] * 20 and sum(aborts) <= 60
-    assert sampler.takes({"tx": f"{name}-1", "outcome": "committed"}), "the replica chose it"
+    assert [n for n in range(4_000) if sampler.holds(f"{name}-{n}")] == taken
     for _ in range(2):
         now += 1_000_000_000
         sampler.roll()
     assert run(40) == list(range(40)), "light again"
+
+
+def test_of_each_class_so_many_a_second_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5_000_000_000
+    monkeypatch.setattr(sampling.time, "monotonic_ns", lambda: now)
+    classes = sampling.Classes()
+    for name in ("abort", "timeout"):
+        assert [classes.takes(name) for _ in range(CLASS_PER_S + 5)] == [True] * CLASS_PER_S + [False] * 5
+    now += 1_000_000_000
+    assert classes.takes("abort")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"outcome": "committed"}, ""),
+        ({}, ""),
+        ({"outcome": "aborted", "why": "insufficient_funds"}, "abort"),
+        ({"outcome": "aborted", "why": "lock_timeout"}, "timeout"),
+        ({"outcome": "aborted", "why": "coordinator_timeout"}, "timeout"),
+    ],
+)
+def test_a_flood_of_aborts_leaves_room_for_timeouts(fields: dict[str, str], name: str) -> None:
+    assert sampling.class_of(fields) == name
 
 
 def test_of_too_many_kept_transactions_whole_ones_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ from consensus.messages.records import AcceptedValue, ChosenValue, Promised, Wat
 from consensus.paxos.acceptor import AHEAD_SLOTS_MAX, WATERMARK_RECORD_SLOTS, Acceptor
 from consensus.paxos.context import Context
 from consensus.paxos.log import Log
+from consensus.paxos.traced import TRACED_MAX, TracedSlots
 from consensus.topology_file import generate
-from consensus.types import Ballot
+from consensus.types import KEPT_PREFIX, Ballot
 
 B1, B2, B3 = Ballot(1, 1), Ballot(2, 3), Ballot(3, 1)
 
@@ -295,3 +296,43 @@ def test_what_a_learner_has_seen_is_bounded() -> None:
     for slot in range(1, AHEAD_SLOTS_MAX + 10):
         acceptor.on_accept(1, Accept(B1, slot, 0, b""))
     assert len(acceptor.seen) == AHEAD_SLOTS_MAX
+
+
+# --- what is told --------------------------------------------------------------
+
+
+def told(acceptor: Acceptor) -> list[tuple[str, int, object]]:
+    """Kind, slot and ``keep`` of the events since the last call."""
+    events = outputs(acceptor).events
+    return [(event.kind[6:], event.fields["s"], event.fields.get("keep")) for event in events]
+
+
+def test_of_many_slots_those_are_told_of_whose_accept_is_marked() -> None:
+    acceptor = node_2()
+    acceptor.ctx.trace_level, acceptor.ctx.tells_slots = 1, False
+    acceptor.on_accept(1, Accept(B1, 1, 0, b"v"))
+    acceptor.on_watermark(B1, 1)
+    assert told(acceptor) == [] and not acceptor.traced.applied(1)
+    acceptor.on_accept(1, Accept(B1, 2, 1, b"v", traced=True))
+    acceptor.on_accept(1, Accept(B1, 3, 1, b"v" + KEPT_PREFIX, traced=True))
+    acceptor.on_watermark(B1, 3)
+    assert told(acceptor) == [("accepted", 2, None), ("accepted", 3, True), ("chosen", 3, None)]
+    assert [acceptor.traced.applied(slot) for slot in (2, 3, 3, 4)] == [True, True, False, False]
+    acceptor.on_accept(1, Accept(B1, 4, 3, b"v"))
+    acceptor.on_watermark(B1, 4)
+    assert told(acceptor) == []
+
+
+def test_of_few_slots_every_one_is_told_of() -> None:
+    acceptor = node_2()
+    acceptor.ctx.trace_level = 1
+    acceptor.on_accept(1, Accept(B1, 1, 0, b"v"))
+    acceptor.on_watermark(B1, 1)
+    assert told(acceptor) == [("accepted", 1, None), ("chosen", 1, None)]
+
+
+def test_marks_that_nothing_is_applied_for_are_forgotten() -> None:
+    traced = TracedSlots()
+    for slot in range(1, TRACED_MAX + 2):
+        traced.note(slot)
+    assert not traced.applied(1) and traced.applied(TRACED_MAX + 1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from consensus.bank.sessions import Session
 from consensus.codec import decode_batch
-from consensus.messages.client import Open, Opened, Refusal, Refused, Replies, ResolveRequest, Status
-from consensus.messages.entries import CrossPrepare, EvictSessions, Item, Transact
+from consensus.messages.client import Open, Opened, Outcome, Refusal, Refused, Replies, ResolveRequest, Status
+from consensus.messages.entries import CrossPrepare, EvictSessions, Item, MoveInstall, MoveReserve, Transact
+from consensus.messages.migration import MovedSession
 from consensus.messages.txn import DecisionRow, PrepareRow, TxDecision, TxPrepare, TxVote, VoteRow
 from consensus.replica import admission as admission_module
 from consensus.topology import Limits
@@ -251,6 +253,27 @@ def test_a_session_evicted_in_the_slot_that_opened_it_is_not_answered() -> None:
     assert node.told(Opened) == [] and BOB not in node.replica.machine.state.sessions
     node.ask(Open(BOB))
     assert [opened.session for opened in node.told(Opened)] == [BOB]
+
+
+def test_a_session_that_moved_in_is_opened_through_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "SESSIONS_MAX", 2)
+    node = Leading(sessions=(ALICE,))
+    told = Outcome(Status.COMMITTED, 4, 0, BALLOT_NONE, (), (), 11)
+    moved = Session(BOB, 2, 0)
+    moved.outcomes[2] = told
+    node.replica.queue.add_control(MoveReserve(2, 1, 0))
+    node.replica.queue.add_control(MoveInstall(2, 1, [], [MovedSession(BOB, 2, moved.pack())]))
+    node.wait(100)
+    node.submit(Item(3, pay(1, 2, 1)), Item(2, pay(1, 2, 1)), session=BOB)
+    assert [refused.reason for refused in node.told(Refused)] == [Refusal.SESSION_EXPIRED]
+    assert node.outcomes() == {2: told}
+    node.answering = False
+    node.ask(Open(BOB))
+    assert node.told(Opened) == []
+    node.answering = True
+    node.wait(100)
+    assert node.told(Opened) == [Opened(BOB, 1, 2)]
+    assert list(node.replica.machine.state.sessions) == [ALICE, BOB], "nobody had to make room"
 
 
 def test_answers_go_to_the_connection_that_spoke_last() -> None:

@@ -41,3 +41,16 @@ def test_the_order_in_which_flips_are_heard_of_makes_no_difference(
         home = TOPOLOGY.home(account)
         assert home is not None
         assert inorder.owner(account) == (last[1] if last else home.id)
+
+
+def test_hints_go_on_through_all_that_moved_and_begin_again() -> None:
+    shards = ShardMap(TOPOLOGY)
+    assert shards.hints([1], 2) == ()
+    for account in (1, 3, 2, 3):
+        shards.learn(account, 3, shards.epoch(account) + 1)
+    assert [shards.hints([], 2) for _ in range(3)] == [(1, 3, 1, 3, 3, 2), (2, 3, 1), (1, 3, 1, 3, 3, 2)]
+    assert shards.hints([3, 4], 1) == (3, 3, 2, 2, 3, 1), "those that were asked about come first"
+    shards.clear()
+    assert shards.hints([1], 2) == ()
+    shards.learn(2, 3, 1)
+    assert shards.hints([], 2) == (2, 3, 1)

@@ -74,3 +74,17 @@ def test_a_slot_is_told_of_where_every_one_is_or_something_of_it_is() -> None:
     every = applied(run(0))
     some = applied(run(0, slots=False))
     assert len(some) == 1 and set(some) < set(every), "the one with what is kept"
+
+
+def test_the_leader_marks_slots_of_which_something_is_wanted() -> None:
+    def marks(node: Leading, session: bytes) -> set[bool]:
+        return {
+            accept.traced for accept in node.proposed if session in accept.value and len(accept.value) > 200
+        }
+
+    none = run(0, slots=False)
+    assert (marks(none, ALICE), marks(none, KEPT)) == ({False}, {True})
+    sampled = run(SAMPLE_ALL // 8, slots=False)
+    assert (marks(sampled, ALICE), marks(sampled, KEPT)) == ({True}, {True})
+    unwatched = run(SAMPLE_ALL, level=-1, slots=False)
+    assert (marks(unwatched, ALICE), marks(unwatched, KEPT)) == ({False}, {True}), "others may be watched"

@@ -14,7 +14,7 @@ from consensus.sharding.compiled import seed_state
 from consensus.sharding.fm import fm_pass, rebalance
 from consensus.sharding.gains import fresh, gain_of, overload, rows, terms
 from consensus.sharding.hypergraph import block_weights, costs, limits
-from consensus.sharding.refine import refine
+from consensus.sharding.refine import Stall, refine
 from tests.sharding.graphs import Net, communities, graph_of, small
 
 Case = tuple[int, list[Net], list[int], int]
@@ -114,6 +114,22 @@ def test_the_same_seed_gives_the_same_partition_and_another_seed_another() -> No
     results = [refine(rows(graph), part, 4, term, seed_state(seed))[0].tolist() for seed in (5, 5, 6)]
     assert results[0] == results[1]
     assert results[0] != results[2]
+
+
+def test_passes_end_when_one_wins_little_of_what_the_first_won() -> None:
+    vertices, nets = communities(40, 30, 90, 900, 3)
+    graph, part = graph_of(vertices, nets), np.arange(vertices, dtype=np.int32) % 3
+    term = terms(limits(graph, 3, 0.05, 0.05), 3)
+
+    def gains(least: float) -> list[int]:
+        told: list[dict[str, Any]] = []
+        refine(rows(graph), part, 3, term, seed_state(1), stall=Stall(least=least), observer=told.append)
+        return [event["gain"] for event in told]
+
+    patient = gains(0.0)
+    assert len(patient) > 2 and patient[-1] > 0
+    cut = max(patient[1:]) / patient[0]
+    assert gains(cut) == patient[:2]
 
 
 def test_the_observer_sees_every_move_and_changes_nothing() -> None:

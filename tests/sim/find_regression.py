@@ -16,7 +16,7 @@ from tests.sim import cross_mutations, move_mutations, mutations
 from tests.sim.mutations import Mutation
 
 FOLDER = Path(__file__).parent / "regressions"
-SEEDS_MAX = 500
+SEEDS_MAX = 2_000
 MUTATIONS: dict[str, Mutation] = {
     mutation.__name__: mutation
     for found in (
@@ -34,7 +34,7 @@ def find(name: str, steps: int = STEPS) -> Path:
     """Write the first run that fails under mutation ``name`` to its file.
 
     Raises:
-        LookupError: none of the first 500 seeds fails.
+        LookupError: none of the first ``SEEDS_MAX`` seeds fails.
     """
     with pytest.MonkeyPatch.context() as patch:
         MUTATIONS[name](patch)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from consensus.bank import twophase
 from consensus.bank.cross import Prepared
-from consensus.bank.movement import accounts_of
+from consensus.bank.movement import Movement, accounts_of
 from consensus.bank.state import BankState
 from consensus.messages.entries import MoveFlip
 from consensus.messages.migration import MovedAccount, MovedSession, MoveReply, Step
@@ -30,10 +30,20 @@ def a_yes_is_for_whatever_legs(patch: Patch) -> None:
 def outcomes_stay_behind(patch: Patch) -> None:
     """14: the new owner of a payer does not know what the old one told its clients."""
 
-    def bare(self: Source, number: int) -> list[tuple[list[MovedAccount], list[MovedSession]]]:
+    def bare(self: Source, number: int, since: int) -> list[tuple[list[MovedAccount], list[MovedSession]]]:
         return [(accounts_of(self._state(), number), [])]
 
     patch.setattr(Source, "_contents", bare)
+
+
+def what_moves_in_opens_its_session(patch: Patch) -> None:
+    """A session that was evicted and comes back with an account runs what it no longer knows."""
+    merge = Movement._merge
+
+    def opened(self: Movement, slot: int, moved: MovedSession, opened: bool) -> None:
+        merge(self, slot, moved, True)
+
+    patch.setattr(Movement, "_merge", opened)
 
 
 def flips_before_it_is_installed(patch: Patch) -> None:
@@ -67,5 +77,9 @@ FOUND_BY_MOVES: dict[Mutation, int] = {
     who_makes_room_depends_on_the_process: 12,
 }
 """Mutations that runs with moving accounts find, and within how many seeds."""
-RARE: tuple[Mutation, ...] = (a_yes_is_for_whatever_legs, outcomes_stay_behind)
-"""About one seed in a hundred finds these; ``tests/bank`` has a scenario for each."""
+RARE: tuple[Mutation, ...] = (
+    a_yes_is_for_whatever_legs,
+    outcomes_stay_behind,
+    what_moves_in_opens_its_session,
+)
+"""One seed in a hundred, or in a thousand, finds these; ``tests/bank`` has a scenario for each."""

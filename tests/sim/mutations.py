@@ -54,8 +54,8 @@ def own_vote_only_in_memory(patch: Patch) -> None:
     """1: the leader counts its own acceptance before it is on the disk."""
     counted = Leader.on_persisted
 
-    def propose(self: Leader, value: bytes, work: Any = None) -> int:
-        slot = original(self, value, work)
+    def propose(self: Leader, value: bytes, work: Any = None, traced: bool = False) -> int:
+        slot = original(self, value, work, traced)
         synced, self.ctx.synced = self.ctx.synced, self.ctx.position
         counted(self)
         self.ctx.synced = synced
@@ -161,8 +161,8 @@ def accepted_is_chosen(patch: Patch) -> None:
     """25: effects come with the acceptance."""
     accept = Acceptor.accept
 
-    def at_once(self: Acceptor, ballot: Ballot, slot: int, value: bytes) -> int:
-        position = accept(self, ballot, slot, value)
+    def at_once(self: Acceptor, ballot: Ballot, slot: int, value: bytes, traced: bool = False) -> int:
+        position = accept(self, ballot, slot, value, traced)
         entry = self.log.get(slot)
         assert entry is not None
         entry.chosen = True
@@ -338,8 +338,8 @@ def stuck_disk_goes_unnoticed(patch: Patch) -> None:
     """31: a leader whose disk does not answer goes on sending heartbeats."""
     propose = Leader.propose
 
-    def unworried(self: Leader, value: bytes, work: Any = None) -> int:
-        slot = propose(self, value, work)
+    def unworried(self: Leader, value: bytes, work: Any = None, traced: bool = False) -> int:
+        slot = propose(self, value, work, traced)
         position, own, _ = self._own.pop()
         self._own.append((position, own, 1 << 60))
         return slot

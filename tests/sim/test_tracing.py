@@ -10,7 +10,8 @@ import pytest
 from consensus.simulation.run import play, record
 from consensus.simulation.several import draw_run
 from consensus.trace.checking import checked
-from consensus.trace.fold import begin, fold
+from consensus.trace.fold import begin, fold, fold_all
+from consensus.trace.transactions import KINDS, Rows, clusters_of
 
 SEED = 7
 STEPS = 3_000
@@ -96,3 +97,44 @@ def test_a_failing_run_ends_with_what_was_broken(tmp_path: Path, monkeypatch: ob
             assert (last["k"], last["name"], last["ok"]) == ("check", violation.invariant, False)
             return
     raise AssertionError("no seed failed")
+
+
+def test_transactions_of_a_run_are_told_from_the_question_to_the_answer(trace: Path) -> None:
+    head, *events = read(trace)
+    rows = Rows(clusters_of(head))
+    rows.take(event for event in events if event["k"] in KINDS)
+    found = rows.since(0)
+    answered = [row for row in found if row.about["ms"] is not None]
+    assert len(answered) > len(found) // 4
+    assert all(row.about["outcome"] in ("committed", "aborted") and row.about["ms"] >= 0 for row in answered)
+    assert any(len(row.clusters) > 1 for row in answered)
+    # A leader answers what it was asked, once.
+    asked = {(event["n"], event["tx"]) for event in events if event["k"] == "tx.submit"}
+    replies = [(event["n"], event["tx"]) for event in events if event["k"] == "tx.reply"]
+    assert set(replies) <= asked and len(replies) >= len(answered)
+    assert not [event for event in events if event["k"] == "tx.reply" and event["outcome"] == "aborted"
+                and "why" not in event]  # fmt: skip
+
+
+def test_owners_at_the_end_of_a_run_are_those_that_the_machines_know(trace: Path) -> None:
+    head, *events = read(trace)
+    state = fold_all(begin(head), events)
+    world, _ = play(draw_run(SEED), STEPS)
+    furthest: dict[int, Any] = {}
+    for node in world.nodes.values():
+        if node.replica is None:
+            continue
+        machine, cluster = node.replica.machine.state, node.replica.ctx.cluster.id
+        if cluster not in furthest or machine.slot > furthest[cluster].slot:
+            furthest[cluster] = machine
+    truth = {account: cluster for cluster, machine in furthest.items() for account in machine.accounts}
+    home = {
+        account: cluster["id"]
+        for cluster in head["topology"]["clusters"]
+        for account in range(cluster["first"], cluster["last"] + 1)
+    }
+    assert set(truth) <= set(home)
+    told = {account: state["owners"].get(str(account), [home[account]])[0] for account in truth}
+    assert told == truth
+    moved = [account for account in truth if truth[account] != home[account]]
+    assert moved, "a run that moves nothing proves nothing"

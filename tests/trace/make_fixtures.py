@@ -180,6 +180,31 @@ def traffic() -> list[dict[str, Any]]:
     return story.events
 
 
+def heat() -> list[dict[str, Any]]:
+    """Accounts in use over more than a minute: late windows, more busy accounts than are kept, a reset."""
+    story, dice = Story(), random.Random(8)
+    for step in range(40):
+        for node in (1, 4, 7):
+            first = 30 * (node // 3)
+            bins = sorted(dice.sample(range(first, first + 30), 6))
+            busiest = sorted(dice.sample(range(100 * first + 1, 100 * first + 3_001), 10 if step % 8 else 30))
+            top = [[account, 40 - place // 2] for place, account in enumerate(busiest)]
+            uses = {str(number): dice.randint(1, 500) for number in bins}
+            story.say("agg", node, window=2000, heat=uses, topk=top)
+            story.wait(3)
+        story.transfer(f"ab-{step}", step + 1, 1, [1, 1], (7, 8))
+        story.wait(1_980)
+        if step % 13 == 12:
+            story.now -= 4_000_000
+            story.say("agg", 2, window=2000, heat={"3": 5})
+            story.now -= 20_000_000
+            story.say("agg", 2, window=2000, heat={"3": 700}, topk=[[301, 700]])
+            story.now += 24_000_000
+    story.incarnation = 2
+    story.say("agg", 4, window=2000, heat={"89": 1}, topk=[[9_000, 1]])
+    return story.events
+
+
 class Wires:
     """Messages of cluster 1 in a story: sent by one node, received by another a while later."""
 
@@ -299,7 +324,32 @@ def moves() -> list[dict[str, Any]]:
     for number in range(2, 14):
         story.say("mig.plan", plan=f"p{number}")
     story.say("mig.abort", plan="p13", why="participant_unavailable")
+    owners(story)
     return story.events
+
+
+def owners(story: Story) -> None:
+    """Accounts change their owners: there and back; late words; what only the site knows; a reset."""
+    story.say("map.moved", rows=[40, 2, 1, 41, 3, 4, 5_001, 1, 2])
+    out = {"plan": "p14", "batch": 50, "part": 1, "to": 2, "accounts": [50, 51]}
+    back = {"plan": "p14", "batch": 51, "part": 2, "to": 1, "accounts": [50]}
+    story.say("mig.start", 1, **out)
+    story.say("mig.flip", 1, **out, epochs=[1, 1])
+    story.say("mig.start", 4, **back)
+    # The destination of the second move tells before its source does, and before that of the first.
+    story.say("map.epoch", 1, epoch=4, accounts=[50], epochs=[2])
+    story.say("map.epoch", 4, epoch=4, accounts=[50, 51], epochs=[1, 1])
+    story.say("mig.flip", 4, **back, epochs=[2])
+    story.say("mig.done", 1, **out)
+    story.say("map.moved", rows=[40, 3, 2, 41, 1, 3, 50, 2, 1])
+    # As the version before told it.
+    story.say("mig.flip", 7, plan="p15", batch=52, to=2, accounts=[41, 7_000])
+    story.say("map.epoch", 4, epoch=6, accounts=[41, 7_000])
+    story.wait(1)
+    story.incarnation = 2
+    story.say("mig.start", 1, plan="p16", batch=1, to=3, accounts=[60])
+    story.say("mig.flip", 1, plan="p16", batch=1, to=3, accounts=[60], epochs=[1])
+    story.say("map.moved", inc=1, rows=[61, 2, 9])
 
 
 def write(name: str, events: list[dict[str, Any]]) -> None:
@@ -324,5 +374,5 @@ def write(name: str, events: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    for make in (failover, faults, traffic, experiments, consensus, moves):
+    for make in (failover, faults, traffic, experiments, consensus, moves, heat):
         write(make.__name__, make())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from consensus.trace import fold_moves
 from consensus.trace.events import header
 from consensus.trace.fold import (
     FEED_MAX,
@@ -34,7 +35,7 @@ def load(name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[tuple[in
 
 
 def test_there_are_fixtures() -> None:
-    assert NAMES == ["consensus", "experiments", "failover", "faults", "moves", "traffic"]
+    assert NAMES == ["consensus", "experiments", "failover", "faults", "heat", "moves", "traffic"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +83,28 @@ def test_lists_are_bounded() -> None:
     assert [event["q"] for event in fold_all(empty(), marks)["feed"]] == list(
         range(2 * FEED_MAX, 3 * FEED_MAX)
     )
+
+
+def test_owners_follow_the_claim_with_the_higher_epoch_and_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def moved(*rows: int) -> dict[str, Any]:
+        return {"k": "map.moved", "ts": 1, "rows": list(rows)}
+
+    batch = {"plan": "p", "batch": 1, "accounts": [7, 8]}
+    flip = {"k": "mig.flip", "ts": 1, "n": 1, "cl": 1, "to": 2, "epochs": [3, 3], **batch}
+    state = fold_all(empty(), [moved(7, 3, 4, 8, 3, 2), flip])
+    assert state["owners"] == {"7": [3, 4], "8": [2, 3]}
+    late = {"k": "map.epoch", "ts": 1, "n": 7, "cl": 3, "epoch": 9, "accounts": [8], "epochs": [2]}
+    assert fold(state, late)["owners"] == state["owners"]
+    # Nothing moved: it went back, or is not there yet.
+    for kind in ("mig.start", "mig.abort", "mig.done"):
+        assert fold(state, {**flip, "k": kind, "epochs": [9, 9]})["owners"] == state["owners"]
+    # Without epochs, as the version before told it, words count in the order that they come.
+    old = {name: value for name, value in flip.items() if name != "epochs"}
+    assert fold(state, old)["owners"] == {"7": [2, 5], "8": [2, 3]}
+    monkeypatch.setattr(fold_moves, "OWNERS_MAX", 3)
+    assert fold(state, moved(1, 2, 1, 2, 2, 1, 8, 1, 9))["owners"] == {"7": [3, 4], "8": [1, 9], "1": [2, 1]}
 
 
 def _head() -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from consensus.trace.events import header
 from consensus.trace.fold import begin, empty, fold, fold_all
 from consensus.trace.fold_paxos import MESSAGES_MAX, PACE_MAX, PACE_US, SLOT_TX_MAX, SLOTS_MAX, VIEWS_MAX
@@ -157,12 +159,17 @@ def test_a_reset_forgets_slots_and_views() -> None:
     assert state["paxos"]["1"]["views"] == []
 
 
-def test_a_keyframe_from_before_this_was_kept_can_be_folded_on() -> None:
-    old = {name: value for name, value in START.items() if name not in ("paxos", "plans", "hg", "epoch")}
-    state = fold(old, accepted(1, 4))
+@pytest.mark.parametrize(
+    "later", [("owners", "heat"), ("owners", "heat", "moves", "paxos", "plans", "hg", "epoch")]
+)
+def test_a_keyframe_from_before_this_was_kept_can_be_folded_on(later: tuple[str, ...]) -> None:
+    old = {name: value for name, value in START.items() if name not in later}
+    flip = event("mig.flip", 1, plan="p", batch=1, to=2, accounts=[7], epochs=[1])
+    state = fold_all(old, [accepted(1, 4), flip])
     assert [slot["s"] for slot in state["paxos"]["1"]["slots"]] == [4]
+    assert state["owners"] == {"7": [2, 1]}
     assert set(state) == set(empty())
-    assert "paxos" not in old
+    assert "owners" not in old
 
 
 def test_an_election_is_in_the_feed_whoever_tells_of_it_first() -> None:

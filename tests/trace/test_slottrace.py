@@ -12,7 +12,7 @@ from consensus.messages import paxos
 from consensus.messages.base import Message
 from consensus.trace.electiontrace import ElectionTrace
 from consensus.trace.heads import ELECTION_KINDS, SLOT_KINDS, head_of
-from consensus.trace.slottrace import EVENTS_PER_S, OPEN_MAX, RING_MAX, SLOTS_PER_S, SlotTrace
+from consensus.trace.slottrace import EVENTS_PER_S, OPEN_MAX, SLOTS_PER_S, SlotTrace
 from consensus.types import Ballot
 
 B1 = Ballot(1, 1)
@@ -63,11 +63,16 @@ def accept(slot: int, watermark: int = 0, value: bytes = b"v") -> paxos.Accept:
 
 
 def takes_in(
-    trace: SlotTrace, told: Told, slot: int, everything: bool = True, keep: bool | None = None
+    trace: SlotTrace,
+    told: Told,
+    slot: int,
+    everything: bool = True,
+    keep: bool | None = None,
+    traced: bool | None = None,
 ) -> None:
     """The follower's part in ``slot``: Accept in, Accepted out, Commit in; a millisecond between."""
     trace.received(1, "c", [accept(slot)], 10 * slot)
-    trace.happened("paxos.accepted", {"s": slot, "b": [1, 1], "keep": keep}, everything)
+    trace.happened("paxos.accepted", {"s": slot, "b": [1, 1], "traced": traced, "keep": keep}, everything)
     told.wait(1)
     trace.sent(1, "d", [codec.encode(paxos.Accepted(B1, slot))], 10 * slot)
     told.wait(1)
@@ -114,29 +119,25 @@ def test_in_light_traffic_every_slot_is_recorded_from_its_accept_on(told: Told) 
 
 def hurry(trace: SlotTrace, told: Told) -> None:
     """A second with more slots than are told of one by one."""
-    for slot in range(SLOTS_PER_S + 1):
-        trace.happened("paxos.accepted", {"s": slot + 1_000, "b": [1, 1]}, False)
+    trace.passed(0)
+    trace.passed(SLOTS_PER_S + 1)
     told.wait(1_000)
-    told.events.clear()
+    trace.passed(0)
+    assert not trace.few
 
 
-def test_in_heavy_traffic_a_slot_is_recorded_once_a_transaction_of_it_is(told: Told) -> None:
+def test_in_heavy_traffic_a_slot_is_recorded_when_its_accept_is_marked(told: Told) -> None:
     trace = follower(told)
     hurry(trace, told)
     for slot in (6, 7, 8):
-        takes_in(trace, told, slot, everything=False)
-    assert told.events == []
-    begun = told.now_us - 4_000
-    trace.touched(7, 1)
+        takes_in(trace, told, slot, everything=False, traced=slot == 7 or None)
     assert [(what, slot) for what, slot, _ in told.short()] == WHOLE
+    begun = told.events[0]["ts"]
     assert [event["ts"] - begun for event in told.events] == [0, 0, 1_000, 2_000, 2_000, 2_000]
-    trace.touched(7, 1)
-    assert len(told.events) == len(WHOLE), "once"
-    trace.touched(8, 1)
-    assert [(what, slot) for what, slot, _ in told.short(6)] == [(what, 8) for what, _ in WHOLE]
+    assert {event.get("traced") for event in told.events} == {None}, "a mark is no part of the trace"
 
 
-def test_some_traffic_shows_its_slots_without_messages_but_for_sampled_ones(told: Told) -> None:
+def test_some_traffic_shows_its_slots_without_messages_but_for_marked_ones(told: Told) -> None:
     trace = follower(told)
     takes_in(trace, told, 7, everything=False)
     assert [(what, slot) for what, slot, _ in told.short()] == [
@@ -144,12 +145,16 @@ def test_some_traffic_shows_its_slots_without_messages_but_for_sampled_ones(told
         ("chosen", 7),
         ("applied", 7),
     ]
-    trace.touched(7, 1)
-    assert [(event["k"], event["m"]) for event in told.events[3:]] == [
-        ("msg.recv", "accept"),
-        ("msg.send", "accepted"),
-        ("msg.recv", "commit"),
-    ]
+    takes_in(trace, told, 8, everything=False, traced=True)
+    assert [(what, slot) for what, slot, _ in told.short(3)] == [(what, 8) for what, _ in WHOLE]
+
+
+def test_a_second_without_many_slots_brings_all_of_them_back(told: Told) -> None:
+    trace = follower(told)
+    hurry(trace, told)
+    told.wait(1_000)
+    trace.passed(3)
+    assert trace.few
 
 
 def test_kept_transactions_have_their_slots_recorded_at_level_0(told: Told) -> None:
@@ -167,7 +172,7 @@ def test_at_level_0_nothing_else_is_recorded(told: Told) -> None:
         trace.received(1, "c", [accept(slot, slot - 1)], slot)
         trace.sent(1, "d", [codec.encode(paxos.Accepted(B1, slot))], slot)
     assert told.events == []
-    assert len(trace._ring) == 1 and not trace.open
+    assert not trace.open
 
 
 def test_a_leader_tells_what_its_messages_came_from(told: Told) -> None:
@@ -252,16 +257,12 @@ def test_a_leader_closes_a_slot_in_time_although_a_follower_is_down(told: Told) 
     assert not trace.open
 
 
-def test_open_slots_and_the_ring_are_bounded(told: Told) -> None:
+def test_open_slots_are_bounded(told: Told) -> None:
     trace = follower(told)
     for slot in range(1, 3 * OPEN_MAX):
         trace.received(1, "c", [accept(slot)], slot)
         trace.happened("paxos.accepted", {"s": slot, "b": [1, 1]}, True)
     assert len(trace.open) == OPEN_MAX and min(trace.open) == 2 * OPEN_MAX
-    hurry(trace, told)
-    for slot in range(1, 3 * RING_MAX):
-        takes_in(trace, told, slot, everything=False)
-    assert len(trace._ring) == RING_MAX
 
 
 def test_another_life_of_the_bank_begins_anew(told: Told) -> None:

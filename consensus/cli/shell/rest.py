@@ -128,13 +128,19 @@ class SiteTeller:
         return figures
 
     async def redistribute(
-        self, dry_run: bool, max_moves: int | None, told: Callable[[dict[str, Any]], None]
+        self,
+        dry_run: bool,
+        max_moves: int | None,
+        told: Callable[[dict[str, Any]], None],
+        wait_s: float = 0.0,
     ) -> dict[str, Any]:
         """Plan at the site and, unless ``dry_run``, carry it out and wait; the document of REST.
 
-        ``told`` is called with it about once a second meanwhile.
+        ``told`` is called with it about once a second meanwhile. ``wait_s``: for a window that can tell.
         """
-        order = {"dry_run": dry_run} | ({} if max_moves is None else {"max_moves": max_moves})
+        order: dict[str, Any] = {"dry_run": dry_run, "wait_s": wait_s}
+        if max_moves is not None:
+            order["max_moves"] = max_moves
         body = await self._ask("POST", "redistributions/", order)
         while body["status"] in ("running", "paused"):
             told(body)
