@@ -37,7 +37,9 @@ from bankweb.ledger.ambient import ambient
 from bankweb.observatory.consumers import LiveConsumer
 from bankweb.observatory.live import live
 from bankweb.orchestration.beginnings import at_first_worker
+from bankweb.orchestration.clocks import clocks
 from bankweb.orchestration.consumers import WorkerConsumer
+from bankweb.redistribution import owners
 from bankweb.redistribution.service import redistributions
 from bankweb.redistribution.trigger import trigger
 from bankweb.rest.parsers import too_large
@@ -142,11 +144,13 @@ class Nowhere(AsyncWebsocketConsumer):
 async def close() -> None:
     """End what this process holds: the client of the bank, then the store."""
     await live().close()
+    await clocks().close()
     await ambient().close()
     await benchmarks().close()
     await lab().close()
     await trigger().close()
     await redistributions().close()
+    await owners.watch().close()
     await runs.close()
     await doubts.close()
     await steps.close()
@@ -184,11 +188,13 @@ def _leave_bodies_to_django() -> None:
 sys.setswitchinterval(0.001)
 live()
 steps.steps()
+owners.watch()
 redistributions().start()
 at_first_worker(trigger().begin)
 at_first_worker(benchmark_records.fail_unfinished)
 at_first_worker(lab_records.fail_unfinished)
 at_first_worker(live().record)
+at_first_worker(clocks().begin)
 at_first_worker(ambient().begin)
 _close_with_daphne()
 _leave_bodies_to_django()

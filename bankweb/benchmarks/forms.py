@@ -96,7 +96,9 @@ class BenchmarkForm(forms.Form):
 
     def bodies(self) -> list[dict[str, Any]]:
         """The bodies of the POSTs that REST would take; another engine runs right after the bank."""
-        body = {name: value for name, value in self.cleaned_data.items() if value not in ("", None, False)}
+        # Zero is a value: only what is empty, and the box that is not ticked, is left to the preset.
+        given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
+        body = {name: value for name, value in given.items() if value is not False}
         if "engine" not in body:
             return [body]
         return [{name: value for name, value in body.items() if name != "engine"}, body]

@@ -23,8 +23,8 @@ from consensus.workload.engines import PAXOS
 
 LISTED: Final = 100
 COMPARED_MAX: Final = 8
-PLOTLY_CSP: Final = {"style-src": "'self' 'unsafe-inline'"}
-"""Plotly writes style elements; nothing else on its pages needs that."""
+PLOTLY_CSP: Final = {"style-src": "'self' 'unsafe-inline'", "img-src": "'self' data: blob:"}
+"""Plotly writes style elements, and draws its PNG from a blob; nothing else on its pages needs that."""
 KINDS: Final = (
     ("all", "all"),
     ("intra", "within a cluster"),

@@ -59,6 +59,10 @@ class VerifyForm(forms.Form):
         label="Faults",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The other form of the page has a seed, too: each label means the field of its own form.
+        super().__init__(*args, auto_id="id_verify_%s", **kwargs)
+
     def body(self) -> dict[str, Any]:
         """The body of the POST that REST would take."""
         given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}

@@ -15,7 +15,7 @@ from bankweb.identity import audit
 from bankweb.identity.audit import actor_of
 from bankweb.observatory import recordings, serializers
 from bankweb.observatory.live import live
-from bankweb.rest.fields import Param, mapping, no_body, read_query
+from bankweb.rest.fields import INT64_MAX, Param, mapping, no_body, read_query
 from bankweb.rest.parsers import MEDIA_TYPE, body_file, decode, read_bytes
 from bankweb.rest.problems import Problem, invalid
 from bankweb.rest.schema import documented
@@ -23,6 +23,7 @@ from bankweb.rest.views import BankView, answer
 from consensus.trace.events import KINDS, TraceError
 from consensus.trace.export import FORMS
 from consensus.trace.reader import Recording
+from consensus.trace.transactions import OUTCOMES
 
 EVENTS_MAX: Final = 20_000
 PACKED: Final = ("application/gzip", "application/x-ndjson")
@@ -42,6 +43,13 @@ _FORM: Final = Param(
     "chrome",
     choices=tuple(FORMS),
 )
+_BEFORE: Final = Param(
+    "before", "int", "Only older ones: `next` of the answer before; the newest if left out.", INT64_MAX
+)
+_ROWS: Final = Param("limit", "int", "Transactions in one answer.", 50, 1, 1_000)
+_OUTCOME: Final = Param("outcome", "str", "Only those that ended so; all if left out.", choices=OUTCOMES)
+_ACCOUNT: Final = Param("account", "int", "Only those that touch this account.", least=1)
+_AMBIENT: Final = Param("ambient", "bool", "Also the site's own transfers.", True)
 _FROM_START: Final = Param("from", "int", "Not before this time; from its start if left out.")
 _AT: Final = Param("t", "int", "The time; the end of the recording if left out.")
 
@@ -172,6 +180,43 @@ class RecordingState(BankView):
 
         state = await _read(read)
         return answer({"t": state["ts"], "q": state["q"], "state": state})
+
+
+class RecordingTransactions(BankView):
+    @documented(
+        "Transactions of a recording",
+        serializers.RecordedTransactionsSerializer,
+        params=(_OUTCOME, _ACCOUNT, _AMBIENT, _BEFORE, _ROWS),
+        errors=(404, 409),
+    )
+    async def get(self, request: HttpRequest, recording: str) -> HttpResponse:
+        """Those that its events tell of, newest first: kept ones and a sample; in a simulated run all."""
+        query = read_query(request, _OUTCOME, _ACCOUNT, _AMBIENT, _BEFORE, _ROWS)
+        rows, left_out = await _read(recordings.transaction_rows, await path_of(recording))
+        wanted = (
+            row
+            for row in reversed(rows)
+            if row.about["q"] < query["before"]
+            and (query["outcome"] is None or row.about["outcome"] == query["outcome"])
+            and (query["account"] is None or query["account"] in row.accounts)
+            and (query["ambient"] or not row.about["ambient"])
+        )
+        found = [row.told() for row in islice(wanted, query["limit"] + 1)]
+        more = len(found) > query["limit"]
+        found = found[: query["limit"]]
+        body = {"transactions": found, "next": found[-1]["q"] if more else None, "left_out": left_out}
+        return answer(body)
+
+
+class RecordingTransaction(BankView):
+    @documented("A transaction of a recording", serializers.RecordedStepsSerializer, errors=(404, 409))
+    async def get(self, request: HttpRequest, recording: str, tx_id: str) -> HttpResponse:
+        """What each node told of it, as far as the recording goes: what its waterfall is made of."""
+        read_query(request)
+        found = await _read(recordings.transaction_steps, await path_of(recording), tx_id)
+        if found is None:
+            raise Problem("not_found", "no event of this recording tells of a transaction with this id")
+        return answer(found)
 
 
 class RecordingDownload(BankView):

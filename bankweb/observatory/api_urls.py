@@ -12,6 +12,16 @@ urlpatterns = [
     path("recordings/<str:recording>/events", api.RecordingEvents.as_view(), name="api-recording-events"),
     path("recordings/<str:recording>/state", api.RecordingState.as_view(), name="api-recording-state"),
     path(
+        "recordings/<str:recording>/transactions",
+        api.RecordingTransactions.as_view(),
+        name="api-recording-transactions",
+    ),
+    path(
+        "recordings/<str:recording>/transactions/<str:tx_id>",
+        api.RecordingTransaction.as_view(),
+        name="api-recording-transaction",
+    ),
+    path(
         "recordings/<str:recording>/download/",
         api.RecordingDownload.as_view(),
         name="api-recording-download",

@@ -39,6 +39,7 @@ import msgspec
 from bankweb.observatory import checks, recordings
 from bankweb.observatory.recordings import AlwaysOn
 from bankweb.orchestration.bank import topology
+from bankweb.orchestration.clocks import clocks
 from bankweb.orchestration.hub import IDLE_HZ, LIVE_HZ, hub
 from consensus.trace import events, fold
 from consensus.trace.causes import Causes
@@ -158,6 +159,9 @@ class LiveHub:
     ) -> None:
         self._dropped += dropped
         for event in reported:
+            if event.get("k") == "agg" and (reading := clocks().reading(node)) is not None:
+                # Of all events of the node; a window a tenth of a second says it often enough.
+                event["err"] = reading.error_us
             self._add(event)
         self._statuses[node] = status
         if not self._browsers:
@@ -290,10 +294,14 @@ class LiveHub:
             browser.offer(self.frame_number, first, self._numbering.last, frame)
 
 
+_DEAR: Final = frozenset(("agg", "map.epoch", "map.moved", "mig.start", "mig.flip"))
+"""Exact counts; and who owns what, which nothing that comes later tells again."""
+
+
 def _is_dear(event: dict[str, Any]) -> bool:
-    """Exact counts, and what people are told in words, go before single slots and messages."""
+    """These, and what people are told in words, go before single slots and messages."""
     kind = events.KINDS.get(event.get("k", ""))
-    return kind is not None and (kind.notable or event["k"] == "agg")
+    return kind is not None and (kind.notable or event["k"] in _DEAR)
 
 
 def now_us() -> int:

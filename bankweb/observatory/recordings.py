@@ -17,14 +17,14 @@ import shutil
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
 from django.conf import settings
 
-from consensus.trace import checking
+from consensus.trace import checking, transactions
 from consensus.trace import fold as folding
 from consensus.trace.events import TraceError
 from consensus.trace.export import FORMS
@@ -38,6 +38,13 @@ RUNS_MAX: Final = 4
 SAVED_MAX: Final = 100
 SAVED_BYTES_MAX: Final = 1 << 30
 SPANS_MAX: Final = 256
+STEPS_MAX: Final = 500
+"""Events of one transaction, as many as are kept of one beside it."""
+QUIET_LINES: Final = 50_000
+"""After so many without a word of a transaction nothing more is looked for."""
+LISTS_MAX: Final = 4
+TX_KIND: Final = b'"k":"tx.'
+"""As lines here are encoded, those that come from outside included."""
 PIECE_BYTES: Final = 1 << 18
 PACK_LEVEL: Final = 4
 """Of downloads that are packed on the way."""
@@ -205,6 +212,59 @@ def described(path: Path) -> dict[str, Any]:
         "truncated": head["truncated"],
         "bytes": sum(file.stat().st_size for file in files),
     }
+
+
+_rows: dict[Path, tuple[tuple[str, str, int, int], transactions.Rows]] = {}
+"""Transactions that were read, beside the stamp they belong to."""
+_reading: Final = threading.Lock()
+
+
+def transaction_rows(path: Path) -> tuple[list[transactions.Row], int]:
+    """The transactions of a recording, oldest first, and how many older ones were left out.
+
+    Read once; of a run that goes on, then, only what has come since.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    recording = Recording(path)
+    rows = _read_rows(path, recording)
+    first = next(recording.lines(), None)
+    return rows.since(0 if first is None else first["q"]), rows.left_out
+
+
+def _read_rows(path: Path, recording: Recording) -> transactions.Rows:
+    with _reading:
+        stamp = recording.stamp()
+        known, rows = _rows.pop(path, (None, None))
+        if rows is None or (known != stamp and not path.is_dir()):
+            rows = transactions.Rows(transactions.clusters_of(recording.header))
+        if known != stamp:
+            told = recording.having(TX_KIND, rows.last)
+            rows.take(event for event in told if event["k"] in transactions.KINDS)
+        _rows[path] = (stamp, rows)
+        if len(_rows) > LISTS_MAX:
+            del _rows[next(iter(_rows))]
+        return rows
+
+
+def transaction_steps(path: Path, tx: str) -> dict[str, Any] | None:
+    """The steps of a transaction as a waterfall needs them; None when no event tells of it.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    recording = Recording(path)
+    known = _read_rows(path, recording).get(tx)
+    if known is None:
+        return None
+    # What nodes send each other may be told a little before the first word of the transaction itself.
+    told = recording.having(tx.encode(), max(0, known.told_at - QUIET_LINES), QUIET_LINES)
+    steps = list(islice((event for event in told if event.get("tx") == tx), STEPS_MAX))
+    nodes = {cluster["id"]: cluster["nodes"] for cluster in recording.header["topology"]["clusters"]}
+    row = known.told()
+    clusters = [{"id": cluster, "nodes": nodes[cluster]} for cluster in row["clusters"]]
+    return {**row, "clusters": clusters, "steps": steps}
 
 
 def packed(path: Path) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from bankweb.rest.schema import optional
 from bankweb.rest.serializers import DocumentField
 from consensus.trace.events import SOURCES
+from consensus.trace.transactions import OUTCOMES
 
 SAVE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -50,3 +51,48 @@ class StateSerializer(serializers.Serializer):
     t = serializers.IntegerField()
     q = serializers.IntegerField()
     state = DocumentField()
+
+
+class RecordedTransactionSerializer(serializers.Serializer):
+    """One transaction, as the events of a recording tell of it."""
+
+    id = serializers.CharField()
+    ts = serializers.IntegerField(help_text="Of its earliest event, UTC microseconds.")
+    q = serializers.IntegerField(help_text="Order number of that event.")
+    outcome = serializers.CharField(help_text=f"{', '.join(OUTCOMES)}; `unknown`: no event says.")
+    why = serializers.CharField(help_text="Why it was aborted; empty otherwise.")
+    amt = serializers.IntegerField(help_text="0: not told, like the two accounts.")
+    parties = serializers.IntegerField(help_text="How many accounts it touches, as far as events say.")
+    ms = serializers.FloatField(allow_null=True, help_text="From asked to answered, at the leader.")
+    clusters = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Those that worked on it, the coordinating one first."
+    )
+    kept = serializers.BooleanField(help_text="Recorded in full, because a person sent it.")
+    ambient = serializers.BooleanField(help_text="One of the site's own transfers.")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        # Names that are words of the language.
+        return {**fields, "from": serializers.IntegerField(), "to": serializers.IntegerField()}
+
+
+class RecordedTransactionsSerializer(serializers.Serializer):
+    transactions = RecordedTransactionSerializer(many=True)
+    next = serializers.IntegerField(
+        allow_null=True, help_text="Value of `before` for older ones; null at the end."
+    )
+    left_out = serializers.IntegerField(help_text="Older ones that are not listed: there are too many.")
+
+
+class RecordedClusterSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    nodes = serializers.ListField(child=serializers.IntegerField())
+
+
+class RecordedStepsSerializer(RecordedTransactionSerializer):
+    clusters = RecordedClusterSerializer(
+        many=True, help_text="Those that worked on it, the coordinating one first."
+    )
+    steps = serializers.ListField(
+        child=DocumentField(), help_text="Trace events of schema v1, in order; times in UTC microseconds."
+    )

@@ -31,6 +31,7 @@ from typing import Any, Final
 
 from bankweb.orchestration import processes
 from bankweb.orchestration.bank import topology
+from bankweb.orchestration.clocks import clocks
 from bankweb.orchestration.hub import hub
 from bankweb.rest.problems import Problem
 from consensus.topology import Cluster
@@ -78,6 +79,7 @@ def node_row(node: NodeId) -> dict[str, Any]:
     state = state_of(node)
     age_s = view.age_s
     ballot = view.status.get("ballot")
+    reading = clocks().reading(node)
     return {
         "id": node,
         "cluster": topology().cluster_by_node[node].id,
@@ -90,6 +92,7 @@ def node_row(node: NodeId) -> dict[str, Any]:
         "ballot": list(ballot) if ballot else None,
         **{name: int(view.status.get(name) or 0) for name in _NUMBERS},
         "uptime_s": float(view.status.get("uptime_s") or 0.0),
+        "clock": None if reading is None else reading.document(),
         "actions": list(_ACTIONS_IN[state]),
     }
 

@@ -37,6 +37,10 @@ class NodeSerializer(serializers.Serializer):
     incarnation = serializers.IntegerField()
     journal_bytes = serializers.IntegerField()
     uptime_s = serializers.FloatField()
+    clock = DocumentField(
+        allow_null=True,
+        help_text="offset_ms: how far its clock is ahead of the site's; within_ms: give or take.",
+    )
     actions = serializers.ListField(child=serializers.CharField(), help_text="What it can be told to do now.")
 
 

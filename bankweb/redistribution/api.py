@@ -10,6 +10,7 @@ from bankweb.identity import audit
 from bankweb.identity.audit import actor_of
 from bankweb.redistribution import documents, records, serializers
 from bankweb.redistribution.documents import CELLS_MAX
+from bankweb.redistribution.observing import WAIT_MAX_S
 from bankweb.redistribution.reasons import reason
 from bankweb.redistribution.records import PLANNED, PLANNING
 from bankweb.redistribution.service import redistributions
@@ -29,6 +30,7 @@ _PLAN: Final = {
     "epsilon": (float, 0.001, 1.0),
     "load_epsilon": (float, 0.001, 10.0),
     "seed": (int, 0, 2**31 - 1),
+    "wait_s": (float, 0.0, WAIT_MAX_S),
 }
 _TRIGGER: Final = {
     "high_pct": (float, 0.0, 100.0),
@@ -81,7 +83,10 @@ class Redistributions(BankView):
         errors=(409, 503),
     )
     async def post(self, request: HttpRequest) -> HttpResponse:
-        """From the traffic that the nodes remember. With `dry_run` false the plan is carried out at once."""
+        """From the traffic that the nodes remember. With `dry_run` false the plan is carried out at once.
+
+        With `wait_s` a window that is too thin is waited for as long as traffic comes, else it is refused.
+        """
         read_query(request)
         body = mapping(read_json(request), frozenset(("dry_run", *_PLAN)))
         dry_run = _flag(body, "dry_run", True)

@@ -20,6 +20,8 @@ def summary(row: Redistribution) -> dict[str, Any]:
     carrying = redistributions().carrying
     live = carrying is not None and carrying.row.key == row.key
     mover = carrying.mover if carrying is not None and live else None
+    planning, observing = redistributions().planning, redistributions().observing
+    waits = observing if planning is not None and planning.key == row.key else None
     return {
         "id": row.key,
         "plan": row.digest,
@@ -32,6 +34,7 @@ def summary(row: Redistribution) -> dict[str, Any]:
         "started": row.started.isoformat() if row.started else None,
         "ended": row.ended.isoformat() if row.ended else None,
         "options": row.options,
+        "observing": waits.document() if waits is not None else None,
         "progress": {
             "moved": len(mover.moved) if mover is not None else row.moved,
             "total": row.total,

@@ -25,9 +25,12 @@ class LatencyWatch:
     def heard(self, node: NodeId, status: dict[str, Any], events: list[dict[str, Any]], dropped: int) -> None:
         now = time.monotonic()
         for event in events:
-            if event.get("k") == "agg" and event.get("hist"):
-                committed = (event.get("tx") or {}).get("committed", 0)
-                self._windows.append((now, event["hist"], committed))
+            if event.get("k") != "agg":
+                continue
+            # Latencies are of a sample, which a window may miss; what committed in it counts all the same.
+            hist, committed = event.get("hist") or {}, (event.get("tx") or {}).get("committed", 0)
+            if hist or committed:
+                self._windows.append((now, hist, committed))
 
     def came(self, node: NodeId) -> None: ...
 

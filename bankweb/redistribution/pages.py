@@ -16,7 +16,8 @@ from bankweb.identity.audit import actor_of
 from bankweb.redistribution import documents, records
 from bankweb.redistribution.forms import PlanForm, TriggerForm
 from bankweb.redistribution.models import Redistribution
-from bankweb.redistribution.reasons import reason
+from bankweb.redistribution.observing import load, outlook_now
+from bankweb.redistribution.reasons import reason, staying
 from bankweb.redistribution.records import (
     ABORTED,
     DONE,
@@ -31,7 +32,6 @@ from bankweb.redistribution.service import redistributions as service
 from bankweb.redistribution.traffic import gatherer
 from bankweb.redistribution.trigger import trigger
 from bankweb.rest.problems import Problem
-from consensus.sharding.request import TRANSFERS_PER_ACCOUNT_MIN
 
 LISTED: Final = 50
 MOVES_SHOWN: Final = 300
@@ -45,6 +45,8 @@ LOAD: Final[dict[str, Any]] = {
 """The load that the page starts: a closed loop, which takes what it gets, so that throughput can rise; of few
 clients, so that the site does not starve on a small machine."""
 LOAD_NAME: Final = "communities, from the redistribution page"
+OBSERVE_S: Final = 60.0
+"""A plan asked for here waits so long for a window that is not too thin, while traffic comes."""
 STEPS: Final = ("observe", "coarsen", "initial", "refine", "plan", "migrate", "verify")
 COMMANDS: Final = {
     PLANNED: ("apply",),
@@ -99,21 +101,18 @@ async def redistributions(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         done = request.POST.get("do", "")
         try:
-            if done == "plan":
+            if done in ("plan", "redistribute"):
                 plan_form = PlanForm(request.POST)
                 if plan_form.is_valid():
-                    row = await service().begin_plan(plan_form.options(), actor_of(request))
-                    service().plan_on(row)
+                    options = {**plan_form.options(), "wait_s": OBSERVE_S}
+                    row = await service().begin_plan(options, actor_of(request))
+                    service().plan_on(row, apply_as=actor_of(request) if done == "redistribute" else None)
                     return redirect("redistribution", row.key)
-            elif done == "redistribute":
-                row = await service().begin_plan({}, actor_of(request))
-                service().plan_on(row, apply_as=actor_of(request))
-                return redirect("redistribution", row.key)
             elif done == "load":
                 await _start_load(actor_of(request))
                 return redirect("redistributions")
             elif done == "stop":
-                running = _load()
+                running = load()
                 if running is not None:
                     await benchmarks().cancel(running)
                 return redirect("redistributions")
@@ -146,29 +145,21 @@ async def redistributions(request: HttpRequest) -> HttpResponse:
 
 
 async def _start_load(actor: str) -> None:
-    if _load() is not None:
+    if load() is not None:
         raise Problem("conflict", "the load runs already")
     row = await benchmarks().begin(dict(LOAD), LOAD_NAME, SHOWN, actor)
     await audit.record(actor, "benchmark", {"id": row.pk, "bank": SHOWN, **LOAD}, "ok")
 
 
-def _load() -> Any:
-    """The benchmark on the bank on show that runs or waits, or None."""
-    running = benchmarks().running
-    candidates = [*([running] if running is not None else []), *benchmarks().waiting]
-    return next((row for row in candidates if row.bank == SHOWN), None)
-
-
 async def _traffic() -> dict[str, Any]:
     """``share`` and ``count`` of the last ten seconds, ``stats``, ``load``: the load's row or None.
 
-    ``needed``: transactions that a window of so many accounts should have.
+    ``outlook``: :class:`bankweb.redistribution.observing.Outlook` on a window for a plan.
     """
-    await gatherer().gather()
+    outlook, window = await outlook_now()
     share, count = gatherer().share(10.0)
-    stats = await gatherer().stats()
-    needed = round(TRANSFERS_PER_ACCOUNT_MIN * stats["active"])
-    return {"share": share, "count": count, "stats": stats, "load": _load(), "needed": needed}
+    stats = await gatherer().stats(window)
+    return {"share": share, "count": count, "stats": stats, "load": load(), "outlook": outlook}
 
 
 @require_safe
@@ -189,10 +180,15 @@ async def redistribution(request: HttpRequest, redistribution: str) -> HttpRespo
 
 
 async def _why(row: Redistribution, asked: str) -> dict[str, Any]:
-    """``why``: :func:`bankweb.redistribution.reasons.reason` or None; ``why_error``; ``first_moved``."""
+    """What the plan has to say of the account that was ``asked`` for.
+
+    ``why``: :func:`bankweb.redistribution.reasons.reason` or None; ``stays``:
+    :func:`bankweb.redistribution.reasons.staying` or None; ``why_error``; ``first_moved``.
+    """
     plan = records.unpacked(row.plan)
     found = {
         "why": None,
+        "stays": None,
         "why_error": "",
         "first_moved": plan["moves"][0][0] if plan and plan["moves"] else "",
     }
@@ -201,7 +197,10 @@ async def _why(row: Redistribution, asked: str) -> dict[str, Any]:
     try:
         if not asked.isdecimal():
             raise Problem("invalid", "an account is a number")
-        return {**found, "why": await reason(row, int(asked[:12]))}
+        account = int(asked[:12])
+        if plan and account not in {move[0] for move in plan["moves"]}:
+            return {**found, "stays": await staying(row, account)}
+        return {**found, "why": await reason(row, account)}
     except Problem as problem:
         return {**found, "why_error": problem.detail}
 
@@ -230,7 +229,8 @@ async def _found(key: str) -> Redistribution:
 def _context(row: Redistribution) -> dict[str, Any]:
     """What the templates are given.
 
-    ``row``: as :func:`documents.summary`; ``steps``: rows of name and ``done``, ``now``, ``later`` or
+    ``row``: as :func:`documents.summary`; ``compiling``: the plan waits for the partitioner's compiler;
+    ``steps``: rows of name and ``done``, ``now``, ``later`` or
     ``failed``; ``commands``: rows of command, word and address; ``over``: nothing changes any more;
     ``percent``; ``moves``: the first with their reasons; ``moves_more``; ``table``; ``search``: see
     :func:`documents.search`; ``figures``: rows of name and figures.
@@ -240,10 +240,13 @@ def _context(row: Redistribution) -> dict[str, Any]:
     shown = documents.summary(row)
     progress = shown["progress"]
     commands = COMMANDS.get(row.status, ())
+    if shown["observing"]:
+        commands = ("abort",)
     if row.status in (DONE, ABORTED, FAILED) and (row.ended is None or not row.moved):
         commands = ()
     return {
         "row": shown,
+        "compiling": service().compiling and row.status == PLANNING,
         "steps": _steps(row),
         "commands": [
             (name, WORDS[name], reverse(f"redistribution-{name}", args=[row.key])) for name in commands
@@ -274,7 +277,7 @@ def _steps(row: Redistribution) -> list[tuple[str, str]]:
     if row.status == RUNNING and carrying is not None and carrying.phase == "verify":
         at = 6
     if row.status in (FAILED, ABORTED):
-        at = 5 if row.started else 4
+        at = 5 if row.started else 4 if row.plan else 0
     if row.origin == "rollback":
         names = STEPS[5:]
         at = max(0, at - 5)

@@ -1,8 +1,9 @@
-"""Why an account moved: whom it traded with, what that saved, what load went along, what became of it."""
+"""Why an account moved, or did not: its partners, what a move saves, the load that goes along, its end."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any, Final
 
 from bankweb.redistribution import documents, records
@@ -36,6 +37,36 @@ async def reason(row: Redistribution, account: AccountId) -> dict[str, Any]:
         "load_pct": _loads(plan, moves, place),
         "undoes": row.undoes or None,
         **await _done(row, account),
+    }
+
+
+async def staying(row: Redistribution, account: AccountId) -> dict[str, Any]:
+    """Of an account that the plan of ``row`` does not move: where its partners are once the plan is done.
+
+    ``account``; ``cluster``: its own; ``clusters``: rows of ``cluster`` and ``transactions``, most first;
+    ``transactions``: all of them; ``best``: no other cluster has more.
+
+    Raises:
+        Problem: the bank has no such account (404).
+    """
+    here = gatherer()
+    if not 1 <= account <= here.placement.accounts:
+        raise Problem("not_found", f"the bank has accounts 1 to {here.placement.accounts}, not {account}")
+    await here.gather()
+    sample = await here.window()
+    found = await asyncio.to_thread(sample.partners, account - 1, here.placement.accounts)
+    goes = {move["account"]: move["to"] for move in documents.moves(row)}
+    shared: Counter[int] = Counter()
+    for other, count in found:
+        shared[goes.get(other + 1, here.placement.owner(other + 1))] += count
+    own = here.placement.owner(account)
+    ordered = sorted(shared.items(), key=lambda each: (-each[1], each[0] != own, each[0]))
+    return {
+        "account": account,
+        "cluster": own,
+        "clusters": [{"cluster": cluster, "transactions": count} for cluster, count in ordered],
+        "transactions": sum(shared.values()),
+        "best": not ordered or ordered[0][0] == own,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from bankweb.redistribution.observing import WAIT_MAX_S
 from bankweb.rest.serializers import DocumentField, page_of
 
 STATUSES = ("planning", "planned", "refused", "running", "paused", "done", "aborted", "failed")
@@ -29,6 +30,12 @@ class ProgressSerializer(serializers.Serializer):
     eta_s = serializers.FloatField(allow_null=True)
 
 
+class ObservingSerializer(serializers.Serializer):
+    transactions = serializers.IntegerField(help_text="In the window.")
+    needed = serializers.IntegerField(help_text="About so many, for a plan.")
+    eta_s = serializers.FloatField(allow_null=True, help_text="Null: not at this rate.")
+
+
 class RedistributionSerializer(serializers.Serializer):
     id = serializers.CharField()
     plan = serializers.CharField(help_text="Digest of the moves.")
@@ -41,6 +48,7 @@ class RedistributionSerializer(serializers.Serializer):
     started = serializers.DateTimeField(allow_null=True)
     ended = serializers.DateTimeField(allow_null=True)
     options = DocumentField()
+    observing = ObservingSerializer(allow_null=True, help_text="While it waits for traffic.")
     progress = ProgressSerializer()
     before = FiguresSerializer(allow_null=True)
     predicted = FiguresSerializer(
@@ -165,6 +173,13 @@ PLAN_SCHEMA: dict[str, Any] = {
         "epsilon": {"type": "number", "minimum": 0.001, "maximum": 1},
         "load_epsilon": {"type": "number", "minimum": 0.001, "maximum": 10, "nullable": True},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        "wait_s": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": WAIT_MAX_S,
+            "default": 0,
+            "description": "While traffic comes: wait so long for a window that is not too thin.",
+        },
     },
     "example": {"dry_run": True},
 }

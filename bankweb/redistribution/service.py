@@ -25,6 +25,7 @@ from bankweb.redistribution import records
 from bankweb.redistribution.benefit import with_throughput
 from bankweb.redistribution.latency import watch
 from bankweb.redistribution.models import Redistribution
+from bankweb.redistribution.observing import Observing
 from bankweb.redistribution.records import (
     ABORTED,
     DONE,
@@ -38,7 +39,7 @@ from bankweb.redistribution.records import (
 from bankweb.redistribution.traffic import ask, gatherer
 from bankweb.rest.problems import Problem
 from consensus.cluster.mover import Mover, Part, Step
-from consensus.cluster.plans import PlanError, make_plan, warm
+from consensus.cluster.plans import PlanError, is_warm, make_plan, warm
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ TOLD_MAX: Final = 600
 MOVES_TOLD: Final = 40
 """What of the partitioner's events goes into the trace; all of them are kept with the plan."""
 OPTIONS: Final = ("max_moves", "price", "epsilon", "load_epsilon", "seed")
+STOPPED: Final = "stopped while the traffic was observed; there is no plan, and nothing moved"
 STEERED: Final = {
     "pause": (RUNNING, PAUSED),
     "resume": (RUNNING, PAUSED),
@@ -88,6 +90,10 @@ class Redistributions:
     def __init__(self) -> None:
         self.carrying: Carrying | None = None
         self.planning: Redistribution | None = None
+        self.observing: Observing | None = None
+        """While the plan that is being made waits for traffic."""
+        self.compiling = False
+        """The plan that is being made waits for its partitioner, which is compiled once per installation."""
         self.planned_events: list[dict[str, Any]] = []
         """Of the plan that is being made, as they come."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -142,6 +148,9 @@ class Redistributions:
     async def _make(self, row: Redistribution, locked: set[int]) -> None:
         here = gatherer()
         try:
+            if await self._stopped_observing(row):
+                await records.change(row, status=ABORTED, reason=STOPPED, ended=records.now())
+                return
             await here.gather(fresh_s=0.0)
             sample = await here.window(int(row.options.get("seed", 0)))
             options = {name: row.options[name] for name in OPTIONS if name in row.options}
@@ -149,6 +158,7 @@ class Redistributions:
             busy = int(await asyncio.to_thread(lambda: len(np.unique(sample.accounts))))
             _tell("hg.snapshot", row, vertices=busy, nets=sample.count)
             now_tps = watch().tps(BEFORE_S)
+            self.compiling = not await is_warm()
             made, events = await make_plan(sample, here.placement, options, self._heard)
         except PlanError as error:
             await records.change(row, status=FAILED, reason=str(error), ended=records.now())
@@ -161,6 +171,10 @@ class Redistributions:
             raise
         finally:
             self.planning = None
+            if self.compiling:
+                # What this plan had no need of.
+                self.compiling = False
+                self._start(self._compile_the_rest())
         refused = made["status"] == "refused"
         with_throughput(made["before"], made["predicted"], now_tps)
         await records.change(
@@ -177,6 +191,24 @@ class Redistributions:
         )
         if not refused:
             _tell("mig.plan", row, moves=row.total)
+
+    async def _compile_the_rest(self) -> None:
+        try:
+            await warm()
+        except PlanError as error:
+            _log.warning("%s", error)
+
+    async def _stopped_observing(self, row: Redistribution) -> bool:
+        """Wait for traffic as long as ``row`` may; whether somebody stopped it meanwhile."""
+        wait_s = float(row.options.get("wait_s", 0.0))
+        if not wait_s:
+            return False
+        self.observing = observing = Observing(wait_s)
+        try:
+            await observing.wait()
+        finally:
+            self.observing = None
+        return observing.stopped
 
     def _heard(self, event: dict[str, Any]) -> None:
         """The partitioner tells what it does; pages hear of it, in short."""
@@ -249,13 +281,18 @@ class Redistributions:
     async def steer(self, row: Redistribution, command: str, actor: str) -> None:
         """``apply``, ``pause``, ``resume`` or ``abort``.
 
-        An abort begins no further part. What has moved stays; :meth:`rollback` brings it back.
+        An abort begins no further part. What has moved stays; :meth:`rollback` brings it back. A plan that
+        waits for traffic is given up.
 
         Raises:
             Problem: its status does not allow that (409).
         """
         if command == "apply":
             await self.apply(row, actor)
+            return
+        if command == "abort" and self.observing is not None and self._is_planning(row):
+            self.observing.stop()
+            await audit.record(actor, "redistribution-abort", {"id": row.key}, "ok")
             return
         carrying = self._running(row)
         mover = carrying.mover
@@ -281,6 +318,9 @@ class Redistributions:
             elif self.carrying is None:
                 _log.info("redistribution %s goes on", row.key)
                 self._carry(row, await records.parts_of(row))
+
+    def _is_planning(self, row: Redistribution) -> bool:
+        return self.planning is not None and self.planning.key == row.key
 
     def _running(self, row: Redistribution) -> Carrying:
         if self.carrying is None or self.carrying.row.key != row.key:

@@ -59,6 +59,17 @@ class Gatherer:
             await self._place(always=fresh_s == 0.0)
             self._gathered_at = time.monotonic()
 
+    async def place(self) -> bool:
+        """Bring the map alone up to date, where something has moved; whether every cluster told of it."""
+        async with self._lock:
+            await self._place(always=False)
+            return self._placed is not None
+
+    @property
+    def incarnation(self) -> int:
+        """The life of the bank that the placement is of."""
+        return self._incarnation
+
     async def _place(self, *, always: bool) -> None:
         """Ask a node of every cluster what has moved.
 
@@ -115,9 +126,10 @@ class Gatherer:
         """Shape (accounts,): how often each was used in the last :data:`RECENT_S` seconds."""
         return await asyncio.to_thread(self.traffic.recent, now_ms(), RECENT_S)
 
-    async def stats(self) -> dict[str, Any]:
-        """The document of ``access-stats/``."""
-        seen, recent = await self.window(), await self.recent()
+    async def stats(self, seen: Sample | None = None) -> dict[str, Any]:
+        """The document of ``access-stats/``; of the window ``seen``, if somebody has it already."""
+        seen = await self.window() if seen is None else seen
+        recent = await self.recent()
         placement = self.placement
         k = len(placement.clusters)
         load = seen.load(placement.blocks, k)

@@ -110,6 +110,18 @@ class TestsetSkip(BankView):
         return answer(found.summary())
 
 
+class TestsetReshard(BankView):
+    @documented("PrintReshard", serializers.RunSerializer, errors=(404, 409, 413, 503))
+    async def post(self, request: HttpRequest, run: int) -> HttpResponse:
+        """Learn from the traffic of the last set, move accounts; `resharded` says which, once it is over."""
+        read_query(request)
+        no_body(request, read_bytes(request))
+        found = runs().get(run)
+        runs().reshard(found)
+        await audit.record(actor_of(request), "testset-reshard", {"run": run}, "begun")
+        return answer(found.summary())
+
+
 class TestsetRelease(BankView):
     @documented("Give the bank back", serializers.RunSerializer, errors=(404, 409, 413, 503))
     async def post(self, request: HttpRequest, run: int) -> HttpResponse:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("testsets/<int:run>/", api.TestsetDetail.as_view(), name="api-testset"),
     path("testsets/<int:run>/next/", api.TestsetNext.as_view(), name="api-testset-next"),
     path("testsets/<int:run>/skip/", api.TestsetSkip.as_view(), name="api-testset-skip"),
+    path("testsets/<int:run>/reshard/", api.TestsetReshard.as_view(), name="api-testset-reshard"),
     path("testsets/<int:run>/release/", api.TestsetRelease.as_view(), name="api-testset-release"),
     path("testsets/<int:run>/print/", api.TestsetPrint.as_view(), name="api-testset-print"),
 ]

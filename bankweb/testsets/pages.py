@@ -85,6 +85,12 @@ async def skip_set(request: HttpRequest, run: int) -> HttpResponse:
 
 
 @require_POST
+async def reshard(request: HttpRequest, run: int) -> HttpResponse:
+    """``/testsets/<run>/reshard/``: PrintReshard. No fields; answers as :func:`testset`."""
+    return await _changed(request, _found(run), "testset-reshard", runs().reshard)
+
+
+@require_POST
 async def release(request: HttpRequest, run: int) -> HttpResponse:
     """``/testsets/<run>/release/``: give its bank back. No fields; goes back to the run."""
     found = _found(run)

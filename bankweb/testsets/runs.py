@@ -56,8 +56,9 @@ class Run:
     """One file.
 
     Attributes:
-        state: ``ready``, ``starting`` (its bank), ``running`` (a set) or ``failed`` (the last try; another
-            may do).
+        state: ``ready``, ``starting`` (its bank), ``running`` (a set), ``resharding`` (PrintReshard) or
+            ``failed`` (the last try; another may do).
+        resharded: what PrintReshard printed after the last set; empty if it was not asked for.
         at: index of the next set.
         over: commands of the running set that are over.
         on_show: whether it uses the bank on show, not a private one.
@@ -85,13 +86,14 @@ class Run:
         self.error = ""
         self.at = 0
         self.over = 0
+        self.resharded = ""
         self.ended: list[tuple[TestSet, SetReport | None]] = []
         self.bench: Bench | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
-        return self.state in ("starting", "running")
+        return self.state in ("starting", "running", "resharding")
 
     @property
     def experiment(self) -> Experiment:
@@ -124,6 +126,7 @@ class Run:
             "commands_total": len(upcoming.commands) if upcoming else 0,
             "bank": self.bench is not None,
             "on_show": self.on_show,
+            "resharded": self.resharded or None,
         }
 
     def document(self) -> dict[str, Any]:
@@ -187,6 +190,7 @@ class Runs:
         if run.on_show and run.experiment not in experiments().holders:
             experiments().take(run.experiment)
         run.state, run.error, run.over = "running" if run.bench else "starting", "", 0
+        run.resharded = ""
         run.task = asyncio.create_task(self._carry_out(run), name=f"testset-{run.id}")
 
     def skip(self, run: Run) -> int:
@@ -217,21 +221,52 @@ class Runs:
         Raises:
             Problem: no set was run, its bank is gone, or the argument will not do (409, 400).
         """
+        bench = self._require_bank(run)
+        if function not in FUNCTIONS:
+            raise Problem("invalid", f"function: must be one of {', '.join(FUNCTIONS)}", "function")
+        done, text = await self._execute(run, bench, f"{function} {argument}".strip())
+        if not done:
+            raise Problem("invalid", f"argument: {text.removeprefix('error: ')}", "argument")
+        return text
+
+    def reshard(self, run: Run) -> None:
+        """Begin PrintReshard: learn from the traffic of the last set, move accounts, print which.
+
+        Raises:
+            Problem: no set was run, its bank is gone, or something is under way (409).
+        """
+        bench = self._require_bank(run)
+        run.state, run.error, run.resharded = "resharding", "", ""
+        run.task = asyncio.create_task(self._reshard(run, bench), name=f"reshard-{run.id}")
+
+    async def _reshard(self, run: Run, bench: Bench) -> None:
+        try:
+            done, text = await self._execute(run, bench, "printreshard")
+        except asyncio.CancelledError:
+            run.state, run.error = "failed", "the site was stopped"
+            raise
+        except Exception:
+            _log.exception("PrintReshard of run %d", run.id)
+            run.state, run.error = "failed", "the site failed; its log tells more"
+        else:
+            run.state, run.error = ("ready", "") if done else ("failed", text.rpartition("error: ")[2])
+            run.resharded = text if done else ""
+
+    def _require_bank(self, run: Run) -> Bench:
         if run.busy:
             raise Problem("conflict", "a set is under way")
         if run.bench is None:
             raise Problem("conflict", "this run has no bank at the moment; the next set starts one")
-        if function not in FUNCTIONS:
-            raise Problem("invalid", f"function: must be one of {', '.join(FUNCTIONS)}", "function")
         self._touch(run)
+        return run.bench
+
+    async def _execute(self, run: Run, bench: Bench, line: str) -> tuple[bool, str]:
+        """What the shell prints when it carries out ``line`` on the run's bank, and whether it could."""
         out = io.StringIO()
-        shell = Shell(run.bench.teller, Console(file=out, width=PRINT_WIDTH, highlight=False))
+        shell = Shell(bench.teller, Console(file=out, width=PRINT_WIDTH, highlight=False))
         shell.last = run.last
-        done = await shell.execute(f"{function} {argument}".strip())
-        text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-        if not done:
-            raise Problem("invalid", f"argument: {text.removeprefix('error: ')}", "argument")
-        return text
+        done = await shell.execute(line)
+        return done, "\n".join(row.rstrip() for row in out.getvalue().splitlines())
 
     async def close(self) -> None:
         """Stop what is under way, and the bank."""

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from bankweb.rest.serializers import DocumentField, page_of
 from bankweb.testsets import files
 
-STATES = ("ready", "starting", "running", "failed")
+STATES = ("ready", "starting", "running", "resharding", "failed")
 
 
 class RunSerializer(serializers.Serializer):
@@ -29,6 +29,9 @@ class RunSerializer(serializers.Serializer):
     commands_total = serializers.IntegerField(help_text="Of the next set.")
     bank = serializers.BooleanField(help_text="Whether it has its bank at the moment.")
     on_show = serializers.BooleanField(help_text="Whether that is the one on show.")
+    resharded = serializers.CharField(
+        allow_null=True, help_text="What PrintReshard printed after the last set."
+    )
 
 
 class RunDetailSerializer(RunSerializer):

@@ -11,6 +11,7 @@ urlpatterns = [
     path("testsets/<int:run>/", pages.testset, name="testset"),
     path("testsets/<int:run>/next/", pages.next_set, name="testset-next"),
     path("testsets/<int:run>/skip/", pages.skip_set, name="testset-skip"),
+    path("testsets/<int:run>/reshard/", pages.reshard, name="testset-reshard"),
     path("testsets/<int:run>/release/", pages.release, name="testset-release"),
     path("testsets/<int:run>/print/", pages.print_text, name="testset-print"),
 ]

@@ -36,16 +36,17 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** An icon of the sprite. */
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", iconAddress(name));
-  svg.append(use);
-  return svg;
+/** The same of SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
+
+/** An icon of the sprite. */
+export const icon = (name) =>
+  svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: iconAddress(name) }));
 
 export const iconAddress = (name) => `${document.body.dataset.icons}#${name}`;
 

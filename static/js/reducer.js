@@ -10,6 +10,7 @@
 
 import { compareBallots } from "./fold/ballots.js";
 import { Draft } from "./fold/draft.js";
+import * as heat from "./fold/heat.js";
 import * as moves from "./fold/moves.js";
 import * as paxos from "./fold/paxos.js";
 import * as tx from "./fold/tx.js";
@@ -33,7 +34,7 @@ export function empty() {
     v: SCHEMA_VERSION, run: "", src: "", q: 0, ts: 0, inc: 0,
     clusters: {}, nodes: {}, links: {}, cuts: {}, series: [], tx: [], feed: [], checks: {},
     experiments: [], ambient: null, lost: 0,
-    paxos: {}, epoch: 0, plans: [], moves: [], hg: {},
+    paxos: {}, epoch: 0, plans: [], moves: [], owners: {}, heat: [], hg: {},
   };
 }
 
@@ -59,7 +60,7 @@ export function fold(state, event) {
 /** The state after all of `events`, in order. */
 export function foldAll(state, events) {
   // A keyframe of an earlier version may lack what is kept today.
-  const draft = new Draft("paxos" in state ? state : { ...empty(), ...state });
+  const draft = new Draft("heat" in state ? state : { ...empty(), ...state });
   for (const event of events) step(draft, event);
   return draft.state;
 }
@@ -99,7 +100,7 @@ function enter(draft, incarnation) {
   if (state.inc > 0) {
     state.clusters = mapValues(state.clusters, freshCluster);
     state.nodes = mapValues(state.nodes, (node) => ({ ...freshNode(node.id, node.cluster), up: node.up }));
-    state.tx = [];
+    Object.assign(state, { tx: [], moves: [], owners: {}, heat: [], epoch: 0 });
     state.paxos = mapValues(state.clusters, paxos.fresh);
   }
   state.inc = incarnation;
@@ -202,6 +203,7 @@ function onAgg(draft, event) {
   }
   for (const [key, status] of Object.entries(event.nodes ?? {})) onStatus(draft, key, status, event.ts);
   if (hasKeys(event.tx) || hasKeys(event.hist)) count(draft, event);
+  if (hasKeys(event.heat)) heat.used(draft, event);
 }
 
 function hasKeys(map) {
@@ -226,28 +228,13 @@ function onStatus(draft, key, status, ts) {
 
 function count(draft, event) {
   const start = event.ts - (event.ts % SERIES_US);
-  const index = bucketAt(draft, start);
-  if (index < 0) return;
-  const bucket = draft.own(draft.part("series"), index);
+  const fresh = { ts: start, committed: 0, aborted: 0, reads: 0, refused: 0, hist: {} };
+  const bucket = draft.row("series", fresh, SERIES_MAX, SERIES_BACK);
+  if (!bucket) return;
   for (const name of COUNTS) bucket[name] += event.tx?.[name] ?? 0;
   const hist = { ...bucket.hist };
   for (const [key, value] of Object.entries(event.hist ?? {})) hist[key] = (hist[key] ?? 0) + value;
   bucket.hist = hist;
-}
-
-/** Index of the bucket that begins at `start`; -1 when that time is long gone. */
-function bucketAt(draft, start) {
-  const series = draft.state.series;
-  if (series.length === 0 || series[series.length - 1].ts < start) {
-    const fresh = { ts: start, committed: 0, aborted: 0, reads: 0, refused: 0, hist: {} };
-    draft.push("series", fresh, SERIES_MAX);
-    return draft.state.series.length - 1;
-  }
-  const oldest = Math.max(0, series.length - SERIES_BACK);
-  for (let index = series.length - 1; index >= oldest; index -= 1) {
-    if (series[index].ts === start) return index;
-  }
-  return -1;
 }
 
 function onCut(draft, event) {
@@ -321,6 +308,7 @@ const CASES = {
   "timer.fire": moves.timer,
   "timer.cancel": moves.timer,
   "map.epoch": moves.epoch,
+  "map.moved": moves.moved,
   "mig.plan": onTold,
   "mig.start": moves.migration,
   "mig.chunk": moves.migration,

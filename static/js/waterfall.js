@@ -110,7 +110,7 @@ function barsOf(lane, events, at) {
 
 function clientBars(events, at) {
   const asked = events.find((event) => event.k === "tx.submit");
-  const answered = events.find((event) => event.k === "tx.reply");
+  const answered = events.find((event) => event.k === "tx.reply" && event.outcome !== "refused");
   return asked && answered ? [{ phase: "wait", from: at(asked), to: at(answered) }] : [];
 }
 

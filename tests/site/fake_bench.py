@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from consensus.cli.shell.teller import Replica, Summary, TellerError
 from consensus.cluster.launcher import StartError
+from consensus.cluster.reshard import Reshard
 from consensus.testset.parser import TestSet
 from consensus.testset.report import CommandResult, SetReport
 from consensus.topology import Topology
@@ -15,6 +16,7 @@ from consensus.topology import Topology
 
 class FakeTeller:
     title = "fake"
+    unplannable = ""
 
     async def replicas(self, account: int) -> list[Replica]:
         if account > 60:
@@ -26,6 +28,13 @@ class FakeTeller:
 
     async def printed(self, function: str, argument: str) -> str | None:
         return None
+
+    async def reshard(self) -> Reshard:
+        if FakeBench.gate is not None:
+            await FakeBench.gate.wait()
+        if self.unplannable:
+            raise TellerError(self.unplannable)
+        return Reshard("done", "", 66.0, 5.0, 2, [(2007, 1, 2), (11, 2, 1)])
 
     async def performance(self) -> list[dict[str, Any]]:
         return [{"cluster": 1, "leader": 1, "count": 3}]

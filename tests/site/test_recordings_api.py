@@ -208,3 +208,55 @@ def _encoded(value: object) -> bytes:
 async def test_an_id_that_is_none_saves_nothing(site: Site, name: object, status: int) -> None:
     answer = await site.post("/api/recordings/", {"id": name})
     assert answer.status == status, answer.text
+
+
+async def test_transactions_of_a_recording_are_listed_filtered_and_followed(
+    site: Site, recorded: str
+) -> None:
+    sent = await site.post("/api/recordings/", TRACE, headers={"content-type": "application/x-ndjson"})
+    base = f"/api/recordings/{sent.json['id']}/transactions"
+    told = (await site.get(base)).json
+    assert [row["id"] for row in told["transactions"]] == ["aa-5", "aa-4", "aa-3", "aa-2", "aa-1"]
+    assert (told["next"], told["left_out"]) == (None, 0)
+    first = (await site.get(f"{base}?limit=2")).json
+    rest = (await site.get(f"{base}?limit=3&before={first['next']}")).json
+    assert [row["id"] for row in rest["transactions"]] == ["aa-3", "aa-2", "aa-1"] and rest["next"] is None
+    aborted = (await site.get(f"{base}?outcome=aborted")).json["transactions"]
+    assert [(row["id"], row["why"]) for row in aborted] == [("aa-4", "insufficient_funds")]
+    touching = (await site.get(f"{base}?account=1001&ambient=false")).json["transactions"]
+    assert [row["id"] for row in touching] == ["aa-4", "aa-1"]
+    assert (await site.get(f"{base}?outcome=lost")).status == 400
+    steps = (await site.get(f"{base}/aa-1")).json
+    assert steps["clusters"] == [{"id": 1, "nodes": [1, 2, 3]}]
+    assert [step["k"] for step in steps["steps"]] == ["tx.submit", *["tx.apply"] * 3, "tx.reply"]
+    assert (steps["from"], steps["to"], steps["outcome"]) == (1001, 1101, "committed")
+    # An id that begins another one is another transaction.
+    assert (await site.get(f"{base}/aa")).status == 404
+    assert (await site.get("/api/recordings/nothing/transactions")).status == 404
+
+
+async def test_the_list_of_a_run_that_goes_on_grows(site: Site, recorded: str) -> None:
+    from bankweb.observatory.live import live
+
+    base = f"/api/recordings/{recorded}/transactions"
+
+    async def listed(count: int) -> list[dict[str, Any]]:
+        for _ in range(200):
+            found: list[dict[str, Any]] = (await site.get(base)).json["transactions"]
+            if len(found) == count:
+                return found
+        raise AssertionError(found)
+
+    asked = {"k": "tx.submit", "n": 1, "inc": 1, "from": 1, "to": 2, "amt": 3}
+    live().happened({**asked, "tx": "aa-1"})
+    # The recorder's thread begins its file in its own time.
+    for _ in range(200):
+        if (await site.get(base)).status == 200:
+            break
+    (first,) = await listed(1)
+    assert (first["id"], first["outcome"]) == ("aa-1", "unknown")
+    live().happened({"k": "tx.apply", "n": 1, "inc": 1, "tx": "aa-1", "s": 4, "outcome": "committed"})
+    live().happened({**asked, "tx": "aa-2"})
+    second, first = await listed(2)
+    assert (second["id"], first["outcome"]) == ("aa-2", "committed")
+    assert [step["k"] for step in (await site.get(f"{base}/aa-1")).json["steps"]] == ["tx.submit", "tx.apply"]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bankweb.orchestration.experiments import SCENARIO, Experiment, experiments
@@ -35,7 +36,11 @@ class Leader:
 async def leader(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Leader]:
     from bankweb.redistribution import service, traffic
 
+    async def warm() -> bool:
+        return True
+
     standing = Leader()
+    monkeypatch.setattr(service, "is_warm", warm)
     traffic.gatherer.cache_clear()
     service.redistributions.cache_clear()
     monkeypatch.setattr(service, "ask", standing.ask)
@@ -108,6 +113,38 @@ async def test_a_plan_outlives_the_request_that_asked_for_it(
     await until(lambda: not service.redistributions()._tasks)
     (row,) = (await site.get("/api/redistributions/")).json["results"]
     assert row["status"] == "refused"
+
+
+async def test_the_first_plan_of_an_installation_says_what_it_waits_for(
+    site: Site, leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bankweb.redistribution import service
+
+    begun: list[bool] = []
+    pages: list[str] = []
+    await site.sign_in()
+
+    async def cold() -> bool:
+        return False
+
+    async def compile_the_rest() -> None:
+        begun.append(service.redistributions().planning is None)
+
+    async def plan(*_: Any) -> tuple[dict[str, Any], list[Any]]:
+        planning = service.redistributions().planning
+        assert planning is not None
+        pages.append((await site.get(f"/redistributions/{planning.key}/", token=None)).text)
+        refused = {"status": "refused", "reason": "r", "id": "", "moves": []}
+        return {**refused, "before": FIGURES, "predicted": FIGURES}, []
+
+    monkeypatch.setattr(service, "is_warm", cold)
+    monkeypatch.setattr(service, "warm", compile_the_rest)
+    monkeypatch.setattr(service, "make_plan", plan)
+    await service.redistributions().plan({}, "")
+    await until(lambda: bool(begun))
+    assert begun == [True], "once, when the plan was made"
+    assert "compiled first, once per installation" in pages[0]
+    assert not service.redistributions().compiling
 
 
 @pytest.mark.parametrize("body", [{"seed": None}, {"max_moves": None}, {"epsilon": None}, {"price": "1"}])
@@ -280,3 +317,46 @@ async def test_why_an_account_moved(site: Site, leader: Leader) -> None:
     )
     assert "an account is a number" in fragment.text
     assert "<html" not in fragment.text
+    stays = (await site.get(f"/redistributions/{KEY}/?account=14", token=None)).text
+    assert "Why account 14 stays" in stays
+    assert "Nobody has traded with it of late" in stays
+    beyond = (await site.get(f"/redistributions/{KEY}/?account=99999999", token=None)).text
+    assert "the bank has accounts 1 to" in beyond
+
+
+async def test_why_an_account_stays(site: Site, leader: Leader) -> None:
+    """Its partners count where the plan puts them."""
+    from bankweb.redistribution import records
+    from bankweb.redistribution.models import Redistribution
+    from bankweb.redistribution.reasons import staying
+    from bankweb.redistribution.traffic import gatherer
+
+    far = gatherer().placement.accounts
+    ends = np.array([1, 2, 1, 2, 1, 3, 1, far], dtype=np.uint32)
+    gatherer().traffic.add(
+        1,
+        {
+            "started_ms": 1,
+            "now_ms": 2**50,
+            "marks": [],
+            "pairs": {"first": 0, "next": 0, "total": 0, "data": b""},
+            "sets": {"first": 0, "next": 4, "total": 4, "rows": ends.reshape(-1, 2).tolist()},
+            "reads": {"first": 0, "next": 0, "total": 0, "data": b""},
+        },
+    )
+    here, there = gatherer().placement.owner(1), gatherer().placement.owner(far)
+
+    def plan(moves: list[list[int]]) -> Redistribution:
+        return Redistribution(key=KEY, plan=records.packed({"moves": moves}))
+
+    told = await staying(plan([]), 1)
+    assert told == {
+        "account": 1,
+        "cluster": here,
+        "clusters": [{"cluster": here, "transactions": 3}, {"cluster": there, "transactions": 1}],
+        "transactions": 4,
+        "best": True,
+    }
+    told = await staying(plan([[2, here, there, 1, 0, 1, 1]]), 1)
+    assert told["clusters"][0] == {"cluster": there, "transactions": 3}
+    assert not told["best"]

@@ -146,7 +146,9 @@ async def test_answers_are_as_described(
     )
     await benchmarks.add(measured)
     trace = (
-        b'{"v":1,"run":"r","src":"sim","sha":"","seed":1,"topology":{"clusters":[]},"t0":1,"truncated":false}'
+        b'{"v":1,"run":"r","src":"sim","sha":"","seed":1,"topology":{"clusters":[]},"t0":1,"truncated":false}\n'
+        b'{"q":1,"ts":2,"k":"tx.apply","n":1,"tx":"%b","s":1,"outcome":"committed"}\n'
+        % sent.json["id"].encode()
     )
     kept = await site.post("/api/recordings/", trace, headers={"content-type": "application/x-ndjson"})
     for path in document["paths"]:

@@ -81,6 +81,27 @@ async def test_one_set_at_a_time_and_one_bank(site: Site, bench: type[FakeBench]
     assert (printed.status, "no bank" in printed.json["detail"]) == (409, True)
 
 
+async def test_print_reshard_moves_accounts_and_prints_which(site: Site, bench: type[FakeBench]) -> None:
+    run = await added(site)
+    assert (await site.post(f"/api/testsets/{run}/reshard/")).status == 409, "there is no bank yet"
+    assert (await run_next(site, run))["resharded"] is None
+    bench.gate = asyncio.Event()
+    begun = (await site.post(f"/api/testsets/{run}/reshard/")).json
+    assert begun["state"] == "resharding"
+    assert (await site.post(f"/api/testsets/{run}/next/")).status == 409
+    bench.gate.set()
+    body = await settled(site, run)
+    assert body["state"] == "ready"
+    assert "2 of 2 accounts moved" in body["resharded"] and "(2007, c1, c2)" in body["resharded"]
+    await site.sign_in()
+    assert "(2007, c1, c2)" in (await site.get(f"/testsets/{run}/", token=None)).text
+    bench.opened[0].teller.unplannable = "the partitioner said no"
+    await site.post(f"/api/testsets/{run}/reshard/")
+    body = await settled(site, run)
+    assert (body["state"], body["error"]) == ("failed", "the partitioner said no")
+    assert (await run_next(site, run))["resharded"] is None, "the next set begins with a bank as it was"
+
+
 async def test_what_is_printed(site: Site) -> None:
     run = await added(site)
     await run_next(site, run)

@@ -14,7 +14,7 @@ function freeze(value) {
 }
 
 test("there are fixtures", () => {
-  assert.deepEqual(names.sort(), ["consensus", "experiments", "failover", "faults", "moves", "traffic"]);
+  assert.deepEqual(names.sort(), ["consensus", "experiments", "failover", "faults", "heat", "moves", "traffic"]);
 });
 
 for (const name of names) {

@@ -25,6 +25,22 @@ export class Draft {
     return this.state[name][key] === undefined ? undefined : this.own(this.part(name), key);
   }
 
+  /**
+   * The map of a list of maps by time that begins at `fresh.ts`, writable. `fresh` is appended where that time is the
+   * newest. Undefined when it is older than the last `back`.
+   */
+  row(name, fresh, limit, back) {
+    const rows = this.state[name];
+    if (rows.length === 0 || rows.at(-1).ts < fresh.ts) {
+      this.push(name, fresh, limit);
+      return this.own(this.part(name), this.state[name].length - 1);
+    }
+    for (let index = rows.length - 1; index >= Math.max(0, rows.length - back); index -= 1) {
+      if (rows[index].ts === fresh.ts) return this.own(this.part(name), index);
+    }
+    return undefined;
+  }
+
   /** Append to a list, letting its oldest entries go. */
   push(name, value, limit) {
     const items = this.part(name);

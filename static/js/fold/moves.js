@@ -1,5 +1,5 @@
 /**
- * What the fold keeps of timers, of accounts on the move and of the partitioner. Twin of
+ * What the fold keeps of timers, of accounts that move or have moved, of the partitioner. Twin of
  * consensus/trace/fold_moves.py.
  */
 
@@ -8,6 +8,8 @@ const PLANS_MAX = 10;
 const BATCHES_MAX = 40;
 /** Of one batch. */
 const ACCOUNTS_MAX = 64;
+/** Accounts that have moved; of more, those that move first are known. */
+export const OWNERS_MAX = 20_000;
 const BATCH = {
   "mig.start": "moving", "mig.chunk": "moving", "mig.flip": "moved", "mig.done": "moved", "mig.abort": "back",
 };
@@ -29,6 +31,36 @@ export function timer(draft, event) {
 
 export function epoch(draft, event) {
   draft.state.epoch = Math.max(draft.state.epoch, event.epoch);
+  if ("accounts" in event) claim(draft, event, event.cl ?? 0);
+}
+
+/** Owners that no event told of. */
+export function moved(draft, { rows }) {
+  own(draft, Array.from({ length: Math.floor(rows.length / 3) }, (_, index) => rows.slice(3 * index, 3 * index + 3)));
+}
+
+/** The accounts of an event belong to `cluster`. */
+function claim(draft, { accounts, epochs = [] }, cluster) {
+  own(draft, accounts.map((account, index) => [account, cluster, epochs[index] ?? 0]));
+}
+
+/**
+ * Claims `[account, cluster, epoch]`. Of two the one with the higher epoch is right: nodes tell one after the other.
+ * One without an epoch, in recordings of an earlier version, is taken as it comes. Accounts that are home again are
+ * held, too: word of their way out may come late.
+ */
+function own(draft, claims) {
+  const owners = draft.part("owners");
+  let room = OWNERS_MAX - Object.keys(owners).length;
+  for (const [account, cluster, epoch] of claims) {
+    const known = owners[account];
+    if (known === undefined) {
+      if (room > 0) owners[account] = [cluster, epoch || 1];
+      room -= 1;
+    } else if (epoch > known[1] || (epoch === 0 && cluster !== known[0])) {
+      owners[account] = [cluster, epoch || known[1] + 1];
+    }
+  }
 }
 
 /** Whether a `mig.*` tells of a plan; of one of its batches otherwise. */
@@ -36,7 +68,10 @@ export const whole = (event) => !("batch" in event);
 
 /** How far a plan is. One that is over stays so. */
 export function migration(draft, event) {
-  if ("accounts" in event && !whole(event)) batchOf(draft, event);
+  if ("accounts" in event && !whole(event)) {
+    batchOf(draft, event);
+    if (event.k === "mig.flip") claim(draft, event, event.to ?? 0);
+  }
   const plans = draft.part("plans");
   let index = plans.findIndex((plan) => plan.plan === event.plan);
   if (index < 0) {

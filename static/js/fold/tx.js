@@ -64,7 +64,7 @@ export function reply(draft, event) {
   setParties(entry, event);
   entry.outcome = event.outcome;
   entry.why = event.why ?? "";
-  entry.ms = event.ms;
+  entry.ms = event.ms ?? 0;
   entry.n = event.n ?? 0;
   entry.q = event.q ?? 0;
   if ("s" in event) entry.s = event.s;

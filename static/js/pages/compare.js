@@ -33,7 +33,7 @@ export async function start({ onTheme }) {
   if (!keys.length) return;
   const runs = await Promise.all(keys.map((key) => read(`benchmarks/${key}/`)));
   const library = await plotly(box.dataset.plotly);
-  const settings = { responsive: true, displaylogo: false, toImageButtonOptions: { format: "png" } };
+  const settings = { responsive: true, displaylogo: false, showSendToCloud: false, toImageButtonOptions: { format: "png" } };
 
   function style(index) {
     return {

@@ -38,10 +38,12 @@ class Wanted {
   }
 }
 
-/** @param {{store: import("../store.js").Store, narrate: Function, moves: import("../moves.js").Moves, onTheme: Function}} shell */
-export function start({ store, narrate, moves, onTheme }) {
+/** @param {{store: import("../store.js").Store, narrate: Function, moves: import("../moves.js").Moves, onTheme: Function,
+ *   onLevel: Function}} shell */
+export function start({ store, narrate, moves, onTheme, onLevel }) {
   const page = new ConsensusPage(find("[data-consensus]"), { store, narrate, moves });
   onTheme(() => page.grid.recolour());
+  onLevel(() => page.ballots.retell());
   store.subscribe(() => page.show());
 }
 

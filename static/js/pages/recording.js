@@ -5,6 +5,8 @@ import { ballot, count, moment } from "../format.js";
 import { MARK_WORDS, markOf } from "../marks.js";
 import { feedRows } from "../parts/feed.js";
 import { plain } from "../parts/frame.js";
+import { RecordedList } from "../parts/recordedlist.js";
+import { RecordedMap } from "../parts/recordedmap.js";
 import { stateWord } from "../select.js";
 
 const FEED_ROWS = 40;
@@ -49,12 +51,26 @@ function showTally(marks) {
   find("[data-tally]").replaceChildren(...words);
 }
 
-/** @param {{store: import("../store.js").Store, narrate: Function, moves: import("../moves.js").Moves}} shell */
-export function start({ store, narrate, moves }) {
+/** @param {{store: import("../store.js").Store, narrate: Function, moves: import("../moves.js").Moves, onLevel: Function, onTheme: Function}} shell */
+export function start(shell) {
+  const { store, narrate, moves, onLevel, onTheme } = shell;
   const shown = { state: null, marks: -1 };
   const link = find("[data-same-moment]");
+  const list = new RecordedList(shell, document.body.dataset.replay.replace(/^\/api\//, ""));
+  const map = new RecordedMap();
+  onTheme(() => map.draw());
+  let isListed = false;
+  onLevel(() => {
+    shown.state = null;
+    list.steps.retell();
+  });
   store.subscribe((view) => {
     if (!view.run) return;
+    // Its list is made of the whole recording: the player goes first.
+    if (!isListed && "replayReady" in document.body.dataset) {
+      isListed = true;
+      list.open();
+    }
     attribute(link, "href", moves.link());
     if (moves.marks.version !== shown.marks) showTally(moves.marks);
     shown.marks = moves.marks.version;
@@ -63,6 +79,7 @@ export function start({ store, narrate, moves }) {
     const { at } = store;
     text(find("[data-at]"), where(at, view, narrate));
     showNodes(view);
+    map.update(view);
     showTold(view, narrate, store.timeline.start);
   });
 }

@@ -1,7 +1,9 @@
 /** The shard map: who owns which account, how busy it is, what moves; and accounts over time. */
 
+import { historyAt } from "../busy.js";
 import { attribute, find, text } from "../dom.js";
 import { count } from "../format.js";
+import { OwnersMap } from "../owners.js";
 import { MoveList } from "../parts/movelist.js";
 import { drawHistory, ShardMap } from "../parts/shardmap.js";
 import { read, repeat } from "../rest.js";
@@ -17,19 +19,31 @@ export function start({ store, onTheme }) {
   });
   onTheme(() => map.draw());
   const moves = new MoveList(find("[data-moves=ends]"));
-  store.subscribe((view) => {
-    if (view.run) moves.update(view);
-  });
-  repeat(async () => {
-    // A held view stands still; who owned what at another time is not recorded.
-    if (store.held) return;
-    const shards = await read("shard-map/?cells=9000");
-    const { history } = await read("access-stats/");
+  const owners = new OwnersMap();
+  let shown = null;
+  const draw = (shards, about) => {
+    shown = shards;
     const words = shards.clusters.map(({ id, accounts }) => `C${id} ${count(accounts)}`).join(", ");
-    text(find("[data-map=legend]"), `${words}; brighter is busier`);
+    text(find("[data-map=legend]"), `${words}; ${about}`);
     attribute(canvas, "aria-label",
       `Map of ${count(shards.accounts)} accounts: ${words}. ${shards.moving.length} on their way. Arrow keys move the cursor.`);
     map.update(shards);
+  };
+  store.subscribe((view) => {
+    if (!view.run) return;
+    moves.update(view);
+    if (!store.held) return;
+    const then = owners.at(view);
+    if (then === shown) return;
+    draw(then, `at the moment on view${then.heat ? "; the stronger the colour, the busier its neighbourhood" : ""}`);
+    drawHistory(find("[data-map=history]"), historyAt(view, then.accounts), then.accounts);
+  });
+  repeat(async () => {
+    if (store.held) return;
+    const shards = await read("shard-map/?cells=9000");
+    const { history } = await read("access-stats/");
+    // It may have been held meanwhile.
+    if (!store.held) draw(shards, "the stronger the colour, the busier");
     drawHistory(find("[data-map=history]"), history, shards.accounts);
   }, EVERY_MS, (error) => text(find("[data-map=cursor]"), error.message));
 }

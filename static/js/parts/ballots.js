@@ -26,6 +26,11 @@ export class Ballots {
     });
   }
 
+  /** The same ballots are told again at the next update: at another level. */
+  retell() {
+    this.views = null;
+  }
+
   update({ views }, cluster, chosen) {
     const key = JSON.stringify(chosen);
     if (this.views === views && this.shown === key) return;

@@ -25,9 +25,9 @@ export function ends(view) {
 
 function list(rows, other, redistributions) {
   const items = rows.slice(0, SHOWN).map((row) => {
-    const link = make("a", {
+    const link = redistributions ? make("a", {
       href: `${redistributions}${row.plan}/?account=${row.account}#why`, title: `${WORDS[row.is]}. Why?`,
-    }, String(row.account));
+    }, String(row.account)) : make("span", { title: WORDS[row.is] }, String(row.account));
     return make("li", { "data-is": row.is }, link, " ",
       make("span", { class: "tag cluster-tag", "data-hue": String(other(row)) }, `C${other(row)}`));
   });
@@ -35,6 +35,7 @@ function list(rows, other, redistributions) {
   return make("ul", { class: "move-list" }, ...items);
 }
 
+/** `data-redistributions` of the root: where plans have their pages; without it nothing leads there. */
 export class MoveList {
   constructor(root) {
     this.root = root;

@@ -1,15 +1,21 @@
 /** The map of all accounts on a canvas, with a cursor; and accounts over time on another. */
 
-import { attribute, colour, find, text } from "../dom.js";
+import { attribute, colour, find, show, text } from "../dom.js";
 import { count } from "../format.js";
 import { channels, cividis, shape, share, tinted } from "./heat.js";
 
 const HUES = 6;
+const lineOf = (size, least) => Math.max(least, Math.min(LINE_MOST * devicePixelRatio, size / 4));
 const hue = (cluster) => `--c${((cluster - 1) % HUES) + 1}`;
+/** How light a cell is whose heat nobody recorded. */
+const UNKNOWN_HEAT = 0.75;
 /** An account on its way is drawn at least so large, in device pixels. */
 const MOVING_LEAST = 5;
+/** Where cells are large, lines are not as thick as there is room for, and hatching has several. In CSS pixels. */
+const LINE_MOST = 3;
+const HATCH_EVERY = 10;
 
-/** One cell per account, or per run of neighbours: hue is the cluster, lightness the heat. */
+/** One cell per account, or per run of neighbours: hue is the cluster, lightness the heat, where it is known. */
 export class ShardMap {
   constructor(canvas, said) {
     this.canvas = canvas;
@@ -36,10 +42,11 @@ export class ShardMap {
     canvas.style.aspectRatio = `${grid.columns} / ${grid.rows}`;
     const ground = channels(colour("--surface"));
     const hues = new Map(map.clusters.map(({ id }) => [id, channels(colour(hue(id)))]));
-    const most = Math.max(1, ...map.heat);
+    const most = Math.max(1, ...(map.heat ?? []));
+    const heat = (cell) => (map.heat ? share(map.heat[cell], most) : UNKNOWN_HEAT);
     const cells = new ImageData(grid.columns, grid.rows);
     map.cells.forEach((cluster, cell) => {
-      cells.data.set([...tinted(hues.get(cluster), ground, share(map.heat[cell], most)), 255], 4 * cell);
+      cells.data.set([...tinted(hues.get(cluster) ?? ground, ground, heat(cell)), 255], 4 * cell);
     });
     const buffer = new OffscreenCanvas(grid.columns, grid.rows);
     buffer.getContext("2d").putImageData(cells, 0, 0);
@@ -49,7 +56,7 @@ export class ShardMap {
     map.moving.forEach((moving) => this.#hatch(context, scale, moving));
     if (this.cursor === null) return;
     context.strokeStyle = colour("--text");
-    context.lineWidth = Math.max(2, scale / 4);
+    context.lineWidth = lineOf(scale, 2);
     context.strokeRect(...this.#corner(this.cursor, scale), scale, scale);
   }
 
@@ -64,11 +71,19 @@ export class ShardMap {
     context.fillStyle = colour("--surface");
     context.fillRect(left, top, size, size);
     context.strokeStyle = colour(hue(to));
-    context.lineWidth = Math.max(1, size / 4);
+    context.lineWidth = lineOf(size, 1);
+    context.save();
     context.beginPath();
-    context.moveTo(left, top + size);
-    context.lineTo(left + size, top);
+    context.rect(left, top, size, size);
+    context.clip();
+    context.beginPath();
+    const step = size / Math.ceil(size / (HATCH_EVERY * devicePixelRatio));
+    for (let at = step; at < 2 * size; at += step) {
+      context.moveTo(left, top + at);
+      context.lineTo(left + at, top);
+    }
     context.stroke();
+    context.restore();
     context.strokeRect(left, top, size, size);
   }
 
@@ -103,13 +118,25 @@ export class ShardMap {
     const name = first === last ? `Account ${count(first)}` : `Accounts ${count(first)} to ${count(last)}`;
     const moving = map.moving.find(({ account }) => account >= first && account <= last);
     const way = moving ? `, on the way from C${moving.from} to C${moving.to}` : "";
-    text(this.said,
-      `${name}: C${map.cells[cursor]}, ${count(map.heat[cursor])} accesses in the last ${map.recent_s} s${way}.`);
+    const home = map.homes && map.homes[cursor] !== map.cells[cursor] ? `, whose first home is C${map.homes[cursor]}` : "";
+    text(this.said, `${name}: C${map.cells[cursor]}${home}${heatInWords(map, cursor)}${way}.`);
   }
 }
 
-/** Rows of time, newest on top, columns of neighbouring accounts; brighter is busier. */
+/** How often a cell's accounts were used, or those around them where no more is known. */
+function heatInWords({ heat, near, recent_s: seconds }, cell) {
+  if (!heat) return "";
+  const around = near ? ` to the ${count(near)} accounts around it` : "";
+  return `, ${count(heat[cell])} accesses${around} in the last ${seconds} s`;
+}
+
+/** Rows of time, newest on top, columns of neighbouring accounts; brighter is busier. Null: nothing is known. */
 export function drawHistory(canvas, history, accounts) {
+  show(canvas, history !== null);
+  if (!history) {
+    text(find("[data-map=history-text]"), "Nothing was told of this time.");
+    return;
+  }
   canvas.width = history.bins;
   canvas.height = history.rows.length;
   const cells = history.rows.flat();

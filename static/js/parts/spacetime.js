@@ -1,10 +1,9 @@
 /** Draws a space-time diagram; pointing at a message, or moving to it by keys, lights what led to it and what it led to. */
 
-import { attribute, find, make, text } from "../dom.js";
+import { attribute, find, make, svg, text } from "../dom.js";
 import { ballot, millis } from "../format.js";
 import { axis, cone, isIn, spaceTime } from "../spacetime.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const LABEL_PX = 48;
 const RIGHT_PX = 24;
 const TOP_PX = 30;
@@ -17,13 +16,6 @@ const NAMES = {
   accept: "Accept", accepted: "Accepted", commit: "Commit", heartbeat: "Heartbeat", prevote: "Pre-vote",
   prepare: "Prepare", promise: "Promise", newview: "NEW-VIEW", nack: "Refusal",
 };
-
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 export class SpaceTime {
   /** @param {HTMLElement} root */

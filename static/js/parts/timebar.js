@@ -12,6 +12,8 @@ const LEAD = 0.1;
 /** Marks for each class that find room on the bar, and how often they are placed anew while it slides. */
 const PLACES = 120;
 const MARKS_EVERY_MS = 1_000;
+/** So long marks stand still under a pointer that moved: somebody is about to click one. */
+const STILL_MS = 2_000;
 
 export class TimeBar {
   /**
@@ -24,6 +26,7 @@ export class TimeBar {
     this.moves = moves;
     this.marks = moves.marks;
     this.marked = -1;
+    this.pointedAt = -Infinity;
     this.parts = Object.fromEntries(findAll("[data-time]", root).map((element) => [element.dataset.time, element]));
     this.drawnAt = -MARKS_EVERY_MS;
     this.#listen(root);
@@ -41,6 +44,9 @@ export class TimeBar {
     speed.addEventListener("input", () => {
       this.moves.setSpeed(Number(speed.value));
       this.showSpeed();
+    });
+    marks.addEventListener("pointermove", () => {
+      this.pointedAt = performance.now();
     });
     marks.addEventListener("click", (event) => {
       const mark = event.target.closest("[data-q]");
@@ -85,6 +91,7 @@ export class TimeBar {
     attribute(parts["play-icon"], "href", iconAddress(store.paused ? "play" : "paused"));
     attribute(parts.link, "href", this.moves.link());
     const now = performance.now();
+    if (now - this.pointedAt < STILL_MS) return;
     if (this.marks.version !== this.marked || (slid && now - this.drawnAt >= MARKS_EVERY_MS)) {
       this.drawnAt = now;
       this.marked = this.marks.version;

@@ -1,24 +1,27 @@
 /** Draws the waterfall of one transaction, the table of its steps beside it, and a cursor over both. */
 
-import { attribute, find, make, show, text } from "../dom.js";
+import { attribute, find, make, show, svg, text } from "../dom.js";
 import { millis } from "../format.js";
 import { MARKS, MESSAGES, PHASES, ticks } from "../waterfall.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const LABEL_PX = 106;
+const LABEL_PX = 112;
 const RIGHT_PX = 14;
 const TOP_PX = 26;
 const ROW_PX = 30;
+/** Where a node's role is written, behind a name of one digit and of more. */
+const ROLE_PX = 34;
+const ROLE_WIDE_PX = 42;
 const BAR_PX = 14;
 const TICK_PX = 90;
 const TICKS_MAX = 8;
-const GLYPHS = { submit: "?", lock: "P", vote: "V", decide: "D", apply: "■", reply: "!" };
+export const GLYPHS = { submit: "?", lock: "P", vote: "V", decide: "D", apply: "■", reply: "!" };
 
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
+/** Scroll the table, and nothing around it, so that a line of it is seen. */
+function keepInView(table, line) {
+  const head = find("thead", table).offsetHeight;
+  if (line.offsetTop - head < table.scrollTop) table.scrollTop = line.offsetTop - head;
+  const below = line.offsetTop + line.offsetHeight - table.clientHeight;
+  if (below > table.scrollTop) table.scrollTop = below;
 }
 
 export class Waterfall {
@@ -28,7 +31,10 @@ export class Waterfall {
     this.narrate = narrate;
     this.chart = null;
     this.index = -1;
+    /** Told of the moment (ms) that a reader has gone to. */
+    this.onstep = () => {};
     this.frame = find("[data-waterfall-frame]", root);
+    this.hint = find("[data-waterfall-step]", root).textContent;
     this.frame.addEventListener("keydown", (event) => this.#key(event));
     find("[data-waterfall-back]", root).addEventListener("click", () => this.#go(this.index - 1));
     find("[data-waterfall-on]", root).addEventListener("click", () => this.#go(this.index + 1));
@@ -41,6 +47,15 @@ export class Waterfall {
     this.#draw();
     this.#table();
     this.#legend();
+  }
+
+  /** Show nothing: another transaction follows, or none. */
+  leave() {
+    this.chart = null;
+    this.index = -1;
+    this.frame.replaceChildren();
+    find("[data-waterfall-rows]", this.root).replaceChildren();
+    text(find("[data-waterfall-step]", this.root), this.hint);
   }
 
   get #x() {
@@ -78,6 +93,7 @@ export class Waterfall {
   #y = (lane) => TOP_PX + lane * ROW_PX + ROW_PX / 2;
 
   #lanes(width) {
+    const wide = this.chart.lanes.some(({ node }) => node > 9);
     return this.chart.lanes.flatMap((lane, index) => {
       const y = this.#y(index);
       const starts = index > 0 && lane.cluster !== this.chart.lanes[index - 1].cluster;
@@ -86,7 +102,7 @@ export class Waterfall {
       const group = svg("g", lane.cluster ? { "data-hue": lane.cluster } : {});
       if (lane.cluster) group.append(svg("rect", { class: "wf-stripe", x: 0, y: y - ROW_PX / 2 + 1, width: 4, height: ROW_PX - 2 }));
       group.append(svg("text", { class: "wf-name", x: 10, y: y + 4 }, name));
-      group.append(svg("text", { class: "wf-role", x: 34, y: y + 4 }, lane.cluster ? about[lane.role] : ""));
+      group.append(svg("text", { class: "wf-role", x: wide ? ROLE_WIDE_PX : ROLE_PX, y: y + 4 }, lane.cluster ? about[lane.role] : ""));
       const line = svg("line", { class: starts ? "wf-lane wf-first" : "wf-lane", x1: 0, x2: width, y1: y - ROW_PX / 2, y2: y - ROW_PX / 2 });
       return [line, group];
     });
@@ -171,23 +187,51 @@ export class Waterfall {
     if (this.chart) this.#go(Math.max(0, this.chart.rows.findLastIndex(({ event }) => event.ts <= time)));
   }
 
+  /** Steps that pass by are shown, but not read out. */
+  hush(quiet) {
+    attribute(find("[data-waterfall-step]", this.root), "aria-live", quiet ? "off" : "polite");
+  }
+
+  /** Stand at a moment of slow motion, `row` being the last step before it, -1 for none. */
+  stand(at, row) {
+    this.#place(Math.min(this.chart.span, Math.max(0, at)));
+    if (row === this.index) return;
+    this.index = row;
+    this.#say();
+  }
+
   #go(index) {
     if (!this.chart?.rows.length) return;
     this.index = Math.min(this.chart.rows.length - 1, Math.max(0, index));
     this.#point();
+    this.onstep(this.chart.rows[this.index].at);
   }
 
   #point() {
     const row = this.chart.rows[this.index];
     attribute(this.cursor, "visibility", row ? null : "hidden");
     if (!row) return;
-    const x = this.#x(row.at);
+    this.#place(row.at);
+    this.#say();
+  }
+
+  #place(at) {
+    const x = this.#x(at);
+    attribute(this.cursor, "visibility", null);
     attribute(this.cursor, "x1", x);
     attribute(this.cursor, "x2", x);
-    const words = `Step ${this.index + 1} of ${this.chart.rows.length}, ${millis(row.at)} ms: ${this.#sentence(row.event)}`;
+  }
+
+  #say() {
+    const row = this.chart.rows[this.index];
+    const words = row
+      ? `Step ${this.index + 1} of ${this.chart.rows.length}, ${millis(row.at)} ms: ${this.#sentence(row.event)}`
+      : "Before the first step: the request is on its way.";
     text(find("[data-waterfall-step]", this.root), words);
+    const table = find("[data-waterfall-table]", this.root);
     for (const [number, line] of [...find("[data-waterfall-rows]", this.root).children].entries()) {
       attribute(line, "aria-current", number === this.index ? "step" : null);
+      if (number === this.index) keepInView(table, line);
     }
   }
 }
