@@ -14,7 +14,7 @@ DEV := .venv/.installed-dev
 NODE := node_modules/.installed
 STATIC_SCRIPTS := $(wildcard package.json package-lock.json)
 
-.PHONY: help setup run start stop status lint check test sim soak exhaustive fuzz bench bench-rest bench-live bench-peers bench-ui bench-partition bench-redistribution docs screenshots requirements clean
+.PHONY: help setup run start stop status lint check test controls sim soak exhaustive fuzz bench bench-rest bench-live bench-peers bench-ui bench-partition bench-redistribution docs screenshots requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,10 @@ check: $(DEV) $(NODE) ## Lint and the fast tests, under a minute
 test: $(DEV) $(NODE) ## Every test: fast, JavaScript, real processes, a real browser
 	@scripts/setup.sh chromium
 	@scripts/test.sh all
+
+controls: $(DEV) $(NODE) ## Every control of every page in a real browser, and that none was left out
+	@scripts/setup.sh chromium
+	@scripts/test.sh controls
 
 sim: $(DEV) ## The simulation under 100 seeds, of one cluster and of several
 	@exec $(PY) manage.py simulate --seeds 1..100 $(ARGS)

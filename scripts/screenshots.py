@@ -140,8 +140,23 @@ def prepared(site: Site) -> list[Shown]:
         Shown("report", "/report/", "The course's fifteen cases, filled in"),
         Shown("recordings", "/recordings/", "Recordings: kept, sent and taken in"),
         Shown("recording", f"/recordings/{run}/", "A recording, played and stepped through"),
+        Shown(
+            "recorded-map",
+            f"/recordings/{run}/?t={now_us()}#map",
+            "Who owned which account: the map of a recording, at its clock's moment",
+        ),
+        Shown(
+            "recorded-transaction",
+            f"/recordings/{run}/?tx={crossing}#steps",
+            "A transaction of a recording, from its events alone",
+        ),
         Shown("help", "/help/", "Help: what the signs mean, the words, the keys"),
     ]
+
+
+def now_us() -> int:
+    """UTC, microseconds; the end of a run that goes on."""
+    return time.time_ns() // 1_000
 
 
 def take(browser: Browser, url: str) -> list[Shown]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run the tests in phases, each with two at a time: fast ones, JavaScript, real processes, the browser.
-# test.sh fast | all; fast leaves the long searches of the simulation out, too. Ends with one line of sums.
+# test.sh fast | all | controls; fast leaves the long searches of the simulation out, too, and controls is the
+# browser's part in full, after which no control may be left that nobody used. Ends with one line of sums.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONDONTWRITEBYTECODE=1
@@ -25,12 +26,16 @@ py() { # NAME MARKERS EXTRA...
 parallel=(-n 2 --dist worksteal)
 if [ "${1:-all}" = fast ]; then
   py fast "not process and not browser and not long" "${parallel[@]}"
+elif [ "$1" = controls ]; then
+  export BROWSER_CONTROLS="$results/controls"
+  py browser browser "${parallel[@]}"
+  phase controls .venv/bin/python scripts/check_controls.py "$BROWSER_CONTROLS"
 else
   py fast "not process and not browser" "${parallel[@]}"
   [ -f package.json ] && phase javascript npm test --silent
   # Banks of nine processes wait for timers and disks more than they work, so two of them share a machine well.
   py process process "${parallel[@]}"
-  py browser browser "${parallel[@]}"
+  py browser "browser and not controls" "${parallel[@]}"
 fi
 
 .venv/bin/python scripts/test_summary.py "$results" "$((SECONDS - started))" "${broken[@]}"

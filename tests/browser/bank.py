@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 from consensus.cluster import ports
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = Path(__file__).parent / "chromium.sh"
 START_S = 90
 STOP_S = 30
 FLAGS = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,10 +11,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.bank import ROOT, chromium, running_bank
+from tests.browser.controls import Controls
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 WAIT_MS = 15_000
 expect.set_options(timeout=WAIT_MS)
+CONTROLS = Controls()
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,14 +26,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+def pytest_sessionfinish() -> None:
+    CONTROLS.write()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the bank that all tests share."""
+    return tmp_path_factory.mktemp("browser") / "bank"
+
+
+@pytest.fixture(scope="session")
+def site(data_folder: Path) -> Iterator[str]:
     """URL of a running site, token included. ``BROWSER_TEST_URL`` names one that runs already."""
     given = os.environ.get("BROWSER_TEST_URL")
     if given:
         yield given
         return
-    with running_bank(tmp_path_factory.mktemp("browser") / "bank") as url:
+    with running_bank(data_folder) as url:
         yield url
 
 
@@ -50,6 +73,7 @@ class Visitor:
         self.faults: list[str] = []
         self.context: BrowserContext = browser.new_context(base_url=self.origin, **options)  # type: ignore[arg-type]
         self.context.set_default_timeout(WAIT_MS)
+        CONTROLS.watch(self.context)
         self.page = self.context.new_page()
         self._watch(self.page)
 
@@ -79,10 +103,25 @@ class Visitor:
         self.page.locator("#live[data-link=live]").wait_for()
         return self.page
 
+    def heal(self) -> None:
+        """End every fault of the bank."""
+        token = self.site.partition("?token=")[2]
+        done = self.context.request.post("/api/faults/heal/", headers={"Authorization": f"Token {token}"})
+        assert done.ok, done.text()
+
+    def close(self) -> None:
+        """Leave, once the page has told of the controls that stand on it now."""
+        if CONTROLS.folder is not None and not self.page.is_closed():
+            self.page.evaluate("window.lookForControls?.()")
+        self.context.close()
+
 
 @pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[object]:
-    """``visit(width=1280, theme="light", **options)``: a signed-in :class:`Visitor`, checked at the end."""
+def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[object]:
+    """``visit(width=1280, theme="light", **options)``: a signed-in :class:`Visitor`, checked at the end.
+
+    A test that fails leaves its faults behind: they are healed, so that it is the only one to fail.
+    """
     visitors: list[Visitor] = []
 
     def make(width: int = 1280, theme: str = "light", **options: object) -> Visitor:
@@ -94,9 +133,11 @@ def visit(browser: Browser, site: str) -> Iterator[object]:
         return visitor
 
     yield make
+    if request.node.stash.get(FAILED, False):
+        visitors[0].heal()
     faults = [fault for visitor in visitors for fault in visitor.faults]
     for visitor in visitors:
-        visitor.context.close()
+        visitor.close()
     assert faults == []
 
 

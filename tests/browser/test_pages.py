@@ -27,6 +27,11 @@ PAGES = {
     "recordings": "/recordings/",
 }
 
+TWICE = (
+    "[...document.querySelectorAll('[id]')].map(({ id }) => id).filter((id, i, all) => all.indexOf(id) < i)"
+)
+"""Ids that stand on a page more than once: labels and links would mean the first of them."""
+
 
 def grave(page: Page, axe: str) -> list[str]:
     """What axe-core finds serious or worse, once the colours a change of theme fades through have arrived."""
@@ -54,6 +59,7 @@ def test_a_page_is_whole_and_accessible(visit: Visit, axe: str, name: str, width
     if name in ("cluster", "node"):
         page.locator("[data-chart=latency] canvas").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(TWICE) == []
     assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (theme == "dark")
     assert grave(page, axe) == []
 
@@ -64,7 +70,7 @@ def test_the_sign_in_page_is_accessible(browser: object, site: str, axe: str) ->
     expect(visitor.page.get_by_label("Token")).to_be_visible()
     assert grave(visitor.page, axe) == []
     assert visitor.faults == []
-    visitor.context.close()
+    visitor.close()
 
 
 def test_an_unknown_address_has_a_page(visit: Visit) -> None:

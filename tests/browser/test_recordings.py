@@ -10,6 +10,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
+from tests.browser.test_consensus import act, another_leader
+from tests.browser.test_frame import COPIES, pasted
 from tests.browser.test_pages import grave
 from tests.browser.test_shell import send
 
@@ -144,3 +146,76 @@ def test_a_moment_is_taken_elsewhere_as_a_picture_a_trace_and_a_test_set(
     page.locator("select[name=format]").select_option("testset")
     page.get_by_label("Of it").select_option(label="the whole recording")
     assert b"(715, 716, 1)" in kept("Export")
+
+
+def test_a_recording_is_reached_and_left_by_its_links(visit: Visit, tmp_path: Path) -> None:
+    visitor = visit(permissions=COPIES)
+    another_leader(visitor, 2)
+    act(visitor, "/api/transactions/", sender=719, receiver=720, amount=1)
+    page = visitor.live("/recordings/")
+    runs = page.get_by_role("row").filter(has=page.get_by_role("button", name=re.compile("^Save live")))
+    live = runs.first
+    name = str(live.get_attribute("data-row"))
+    live.get_by_role("button", name=f"Save {name}").click()
+    expect(page.get_by_role("row").filter(has_text="saved").first).to_be_visible()
+    page.get_by_role("link", name=f"Play {name}").first.click()
+    opened(page)
+    expect(page.locator("[data-node]")).to_have_count(9)
+
+    shown = page.get_by_role("region", name="Recording on view")
+    with page.expect_download() as download:
+        shown.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.startswith(name)
+    shown.get_by_role("link", name="All recordings").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Recordings")
+    page.goto(f"/?recording={name}")
+    opened(page)
+    cluster = page.get_by_role("link", name="Cluster 3", exact=True)
+    cluster.click()
+    opened(page)
+    expect(page.locator("main h1")).to_have_text("Consensus of cluster 3")
+    page.goto(f"/?recording={name}")
+    opened(page)
+    shown.get_by_role("link", name="Its page").click()
+    opened(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+
+    page.get_by_role("slider", name="Time", exact=True).focus()
+    page.keyboard.press("End")
+    told = page.locator("[data-told]")
+    led = told.locator("li").filter(has_text="leads cluster").first
+    level = page.get_by_label("Told").first
+    level.select_option("paper")
+    expect(led).to_contain_text("[Lamport, Paxos Made Simple")
+    level.select_option("plain")
+    expect(led).not_to_contain_text("[Lamport")
+    page.get_by_label("Of it").select_option(label="the whole recording")
+    page.locator("select[name=format]").select_option("testset")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("[data-export-said]")).to_have_text(re.compile(r"Copied, [\d,]+ lines\."))
+    assert pasted(page).startswith("Set Number,")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    assert download.value.suggested_filename.endswith(".csv")
+    at = page.locator("[data-at]").inner_text()
+    page.get_by_role("link", name="This moment on the Cluster page").click()
+    opened(page)
+    expect(page.locator("[data-live=where]")).to_have_text(f"at {at}")
+    page.goto(f"/recordings/{name}/")
+    with page.expect_download():
+        page.locator(".page-head").get_by_role("link", name="download").click()
+    page.locator(".page-head").get_by_role("link", name="all recordings").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Recordings")
+
+
+def test_a_replay_on_the_cluster_page_is_told_and_taken_along(visit: Visit) -> None:
+    visitor = visit(permissions=COPIES)
+    page = visitor.live()
+    send(page, "717", "718")
+    page.goto(str(page.get_by_role("link", name="Link to this moment").get_attribute("href")))
+    opened(page)
+    page.get_by_label("Of it").select_option(label="ten seconds around this moment")
+    page.locator("select[name=format]").select_option("testset")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("[data-export-said]")).to_contain_text("Copied")
+    assert "(717, 718, 1)" in pasted(page)

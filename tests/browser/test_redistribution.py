@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.bank import running_bank
 from tests.browser.conftest import Visitor
+from tests.browser.test_consensus import act, ask, leader_of
+from tests.browser.test_frame import toggled
 from tests.browser.test_pages import grave
 
 WAIT_MS = 60_000
@@ -23,10 +27,33 @@ def small_bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.timeout(240)
+@pytest.fixture
+def other_bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One on which nothing has moved."""
+    folder = tmp_path_factory.mktemp("redistribution") / "other"
+    with running_bank(folder, "--accounts", "240", "--balance", "1000") as url:
+        yield url
+
+
+@pytest.mark.timeout(300)
 def test_learn_and_move(browser: Browser, small_bank: str, axe: str) -> None:
     visitor = Visitor(browser, small_bank, viewport={"width": 1280, "height": 900})
+    _learns_and_moves(visitor, axe, everything=False)
+
+
+@pytest.mark.controls
+@pytest.mark.timeout(300)
+def test_everything_about_a_redistribution(browser: Browser, other_bank: str, axe: str) -> None:
+    visitor = Visitor(browser, other_bank, viewport={"width": 1280, "height": 900})
+    _learns_and_moves(visitor, axe, everything=True)
+
+
+def _learns_and_moves(visitor: Visitor, axe: str, *, everything: bool) -> None:
+    """``everything``: also what is rarely wanted, so that no control is left out."""
     page = visitor.sign_in()
+    page.goto("/transactions/")
+    page.get_by_role("link", name="Send a transfer").click()
+    expect(page).to_have_url(re.compile("#id_sender$"))
     page.get_by_role("link", name="Redistribution", exact=True).click()
     expect(page.locator("#traffic")).to_contain_text("Nobody trades at the moment")
     page.get_by_role("button", name="Make a plan").click()
@@ -68,6 +95,10 @@ def test_learn_and_move(browser: Browser, small_bank: str, axe: str) -> None:
     page.get_by_role("button", name="Play the moves").click()
     assert grave(page, axe) == []
 
+    if everything:
+        _ask_why_and_read_the_charts(page)
+        _take_back_in_steps(visitor)
+
     page.get_by_role("link", name="Shards", exact=True).click()
     expect(page.get_by_role("heading", name="On the move")).to_be_visible()
     canvas = page.locator("[data-map=canvas]")
@@ -79,14 +110,96 @@ def test_learn_and_move(browser: Browser, small_bank: str, axe: str) -> None:
     expect(page.locator("#shard-tables")).to_contain_text("accounts moved")
     assert grave(page, axe) == []
 
-    page.get_by_role("link", name="Redistribution", exact=True).click()
+    if everything:
+        _redistribute_within_bounds(visitor)
+    page.goto("/redistributions/")
+    marks = {"Acts above, % across": "97", "Again after below, %": "96", "Or above, % uneven load": "500"}
+    for label, value in {**marks, "Window, seconds": "45"}.items():
+        page.get_by_label(label).fill(value)
     page.get_by_role("button", name="Turn on").click()
-    expect(page.get_by_role("button", name="Turn off")).to_be_visible()
+    page.get_by_label("Again after below, %").fill("95")
+    page.get_by_role("button", name="Save").click()
+    for label, value in {**marks, "Again after below, %": "95", "Window, seconds": "45"}.items():
+        expect(page.get_by_label(label)).to_have_value(re.compile(rf"{value}(\.0)?"))
     page.get_by_role("button", name="Turn off").click()
+    expect(page.get_by_role("button", name="Turn on")).to_be_visible()
     page.get_by_role("button", name="Stop the load").click()
     expect(page.get_by_role("button", name="Start the")).to_be_visible(timeout=WAIT_MS)
-    visitor.context.close()
+    visitor.close()
     assert visitor.faults == []
+
+
+def _ask_why_and_read_the_charts(page: Page) -> None:
+    """Of a redistribution that is done: why an account moved, where that leads, and both charts."""
+    address = page.url.partition("?")[0]
+    toggled(page.locator("[data-share]"), lines=5)
+    toggled(page.locator("[data-course]"), lines=3)
+    why = page.locator("#why")
+    moved = page.locator(".moves-wrap tbody td a").nth(1).inner_text()
+    why.get_by_label("Account").fill(moved)
+    why.get_by_role("button", name="Why?").click()
+    expect(why.locator("h2")).to_have_text(re.compile(f"Why account {moved} moved"))
+    partner = why.locator(".why-partners a").first
+    account = partner.inner_text()
+    partner.click()
+    expect(page).to_have_url(re.compile(rf"/transactions/\?account={account}"))
+    page.goto(f"{address}?account={moved}#why")
+    why.get_by_role("link", name="the moment").click()
+    expect(page.locator("#held")).to_contain_text("View paused, bank running")
+    page.goto(address)
+
+
+def _take_back_in_steps(visitor: Visitor) -> None:
+    """A redistribution is taken back, held, let go on, and stopped; its why leads to what it undoes."""
+    page = visitor.page
+    done = page.url
+    leaders = [leader_of(visitor, cluster) for cluster in (1, 2, 3)]
+
+    def cut() -> None:
+        """What is on its way between the clusters stays there."""
+        for one, other in itertools.combinations(leaders, 2):
+            act(visitor, "/api/links/", **{"from": one, "to": other, "both": True, "cut": True})
+
+    cut()
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.locator(".page-head")).to_contain_text("takes back")
+    back = page.url
+    page.get_by_role("link", name="Shard map").click()
+    page.locator("[data-moves=ends] a").first.click()
+    expect(page).to_have_url(re.compile(rf"{re.escape(back)}\?account=\d+#why"))
+    page.locator("#why").get_by_role("link").first.click()
+    expect(page).to_have_url(re.compile(re.escape(done)))
+    page.goto("/redistributions/")
+    page.get_by_role("link", name="One is under way").click()
+    expect(page).to_have_url(back)
+    tag = page.locator("#state .tag").first
+    page.locator("#state").get_by_role("button", name="Pause").click()
+    act(visitor, "/api/faults/heal/")
+    expect(tag).to_have_text("paused", timeout=WAIT_MS)
+    cut()
+    page.get_by_role("button", name="Resume").click()
+    expect(tag).to_have_text("running", timeout=WAIT_MS)
+    page.get_by_role("button", name="Stop here").click()
+    act(visitor, "/api/faults/heal/")
+    expect(tag).to_have_text("aborted", timeout=WAIT_MS)
+    page.locator(".page-head").get_by_role("link").click()
+    expect(page).to_have_url(done)
+
+
+def _redistribute_within_bounds(visitor: Visitor) -> None:
+    """Plan and move at once, within bounds. Whether so few moves are worth it is the planner's to say."""
+    page = visitor.page
+    page.goto("/redistributions/")
+    page.get_by_label("Accounts moved, at most").fill("40")
+    page.get_by_label("Price of a move").fill("0.5")
+    page.get_by_role("button", name="Plan and redistribute").click()
+    expect(page.locator("#state .tag").first).to_have_text(re.compile("done|refused"), timeout=WAIT_MS)
+    told = ask(visitor, f"/api{urlsplit(page.url).path}")
+    assert told["options"] == {"max_moves": 40, "price": 0.5, "wait_s": 60.0}
+    assert told["progress"]["total"] <= 40
+    page.goto("/redistributions/")
+    page.get_by_role("link", name=told["id"][:8]).click()
+    expect(page.locator(".page-head .mono").first).to_have_text(told["id"][:8])
 
 
 @pytest.mark.timeout(240)
@@ -134,7 +247,7 @@ def test_benchmarks_are_run_watched_and_compared(browser: Browser, small_bank: s
     expect(page.get_by_role("row", name="from the page")).to_contain_text("done")
     assert grave(page, axe) == []
     _choose_while_one_runs(page)
-    visitor.context.close()
+    visitor.close()
     assert visitor.faults == []
 
 

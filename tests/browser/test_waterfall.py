@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visitor
 from tests.browser.test_pages import grave
@@ -70,6 +70,62 @@ def test_steps_are_gone_through_by_key_button_and_click(visit: Visit) -> None:
     expect(said).to_contain_text("Step 1 of")
     page.keyboard.press("l")
     expect(page.locator("#held")).to_be_hidden()
+
+
+def flying(page: Page, moment: Locator, place: int) -> list[str]:
+    """Kinds of the messages on their way at a place of the slider."""
+    moment.fill(str(place))
+    drawn = page.locator(".ms-flight").evaluate_all(
+        "flights => flights.map(({ classList }) => [...classList])"
+    )
+    return [name.removeprefix("ms-") for names in drawn for name in names if name != "ms-flight"]
+
+
+def test_it_is_played_in_slow_motion_beside_the_waterfall(visit: Visit) -> None:
+    page = sent(visit().live("/transactions/"), "806", "3806")
+    clock = page.locator("[data-microscope-clock]")
+    expect(clock).to_have_text(re.compile(r"^0.00 of [\d.]+ ms$"))
+    picture = page.get_by_role("img", name=re.compile("^Slow motion at 0.00 of"))
+    expect(picture).to_have_attribute("aria-label", re.compile("submit from client to n\\d"))
+    said = page.locator("[data-waterfall-step]")
+    play = page.get_by_role("button", name="Play in slow motion")
+    play.click()
+    expect(said).to_have_attribute("aria-live", "off")
+    expect(said).not_to_contain_text("Before the first step")
+    pause = page.get_by_role("region", name="In slow motion").get_by_role("button", name="Pause")
+    pause.click()
+    expect(said).to_have_attribute("aria-live", "polite")
+    # Each message is on its way at some moment, and so are they one after another.
+    moment = page.get_by_role("slider", name="Moment")
+    flights = dict.fromkeys(
+        kind
+        for place in range(0, int(moment.get_attribute("max") or 0) + 1, 5)
+        for kind in flying(page, moment, place)
+    )
+    assert [kind for kind in flights if kind.startswith("tx-")] == [
+        "tx-prepare", "tx-vote", "tx-decision", "tx-ack",
+    ]  # fmt: skip
+    # The two stand at one moment, whoever moves first.
+    rows = page.locator("[data-waterfall-rows] tr")
+    rows.last.click()
+    whole = (clock.text_content() or "").split(" of ")[1]
+    expect(clock).to_have_text(f"{whole.removesuffix(' ms')} of {whole}")
+    expect(page.locator(".ms-place[data-mark=apply]")).to_have_count(6)
+    moment.fill("0")
+    expect(clock).to_contain_text("0.00 of")
+    expect(page.locator(".ms-place[data-mark]")).to_have_count(0)
+    expect(said).to_contain_text("Before the first step")
+    expect(page.locator("[data-waterfall-rows] tr[aria-current]")).to_have_count(0)
+    page.get_by_role("combobox", name="Speed").select_option("4×")
+    play.click()
+    expect(said).to_contain_text("applied the commit")
+
+
+def test_slow_motion_goes_step_by_step_where_motion_is_unwanted(visit: Visit) -> None:
+    page = sent(visit(reduced_motion="reduce").live("/transactions/"), "807", "3807")
+    page.get_by_role("button", name="Play in slow motion").click()
+    expect(page.locator("[data-waterfall-step]")).to_contain_text("Step 1 of")
+    expect(page.locator("[data-waterfall-step]")).to_contain_text("received a prepare")
 
 
 def test_the_same_steps_after_a_reload(visit: Visit) -> None:

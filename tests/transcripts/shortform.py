@@ -21,6 +21,7 @@ LEFT_OUT: Final = frozenset(
         "cluster",
         "epoch",
         "nonce",
+        "traced",
         "mark",
         "echoes",
         "wait_ms",
