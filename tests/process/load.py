@@ -13,22 +13,29 @@ from consensus.client.bank import BankClient
 from consensus.client.operator import Operator
 from consensus.client.results import ABORTED, COMMITTED, REFUSED, UNKNOWN, TxResult
 from consensus.cluster.launcher import LocalBank
-from consensus.types import ClusterId, NodeId
+from consensus.types import AccountId, ClusterId, NodeId
 
 SETTLE_S = 40.0
 """Longest wait for something that must come about; ordinary runs take a fraction of it."""
 
 
 class Load:
-    """``clients`` transfers in flight over all clusters, until :meth:`stop`."""
+    """``clients`` transfers in flight over all clusters, until :meth:`stop`.
 
-    def __init__(self, bank: LocalBank, clients: int = 45, seed: int = 1) -> None:
+    ``deadline_s``: when a transfer is given up; None for the topology's, which an outage of a whole cluster
+    may well outlast.
+    """
+
+    def __init__(
+        self, bank: LocalBank, clients: int = 45, seed: int = 1, deadline_s: float | None = None
+    ) -> None:
         self.bank = bank
         self.client = BankClient(bank.topology, bank.secret, name="load")
         self.results: list[TxResult] = []
         self.committed: Counter[ClusterId] = Counter()
         self._random = random.Random(seed)
         self._clients = clients
+        self._deadline_s = deadline_s
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._news = asyncio.Event()
@@ -54,12 +61,15 @@ class Load:
         cluster = self.bank.topology.cluster_by_id[cluster_id]
         accounts = range(cluster.first_account, cluster.last_account + 1)
         while not self._stopping:
-            sender, receiver = self._random.sample(accounts, 2)
-            result = await self.client.transfer(sender, receiver, self._random.randint(1, 3))
-            self.results.append(result)
-            if result.outcome == COMMITTED:
-                self.committed[cluster_id] += 1
-                self._news.set()
+            await self._pay(cluster_id, *self._random.sample(accounts, 2))
+
+    async def _pay(self, cluster_id: ClusterId, sender: AccountId, receiver: AccountId) -> None:
+        amount = self._random.randint(1, 3)
+        result = await self.client.transfer(sender, receiver, amount, deadline_s=self._deadline_s)
+        self.results.append(result)
+        if result.outcome == COMMITTED:
+            self.committed[cluster_id] += 1
+            self._news.set()
 
     async def progress(self, count: int, clusters: set[ClusterId] | None = None) -> None:
         """Wait until each of ``clusters`` (default: all) has committed ``count`` more."""

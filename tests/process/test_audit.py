@@ -23,11 +23,7 @@ class CrossLoad(Load):
             sender = self._random.choice(_accounts(topology.cluster_by_id[cluster_id]))
             other = self._random.choice([c for c in topology.clusters if c.id != cluster_id])
             receiver = self._random.choice(_accounts(other))
-            result = await self.client.transfer(sender, receiver, self._random.randint(1, 3))
-            self.results.append(result)
-            if result.outcome == "committed":
-                self.committed[cluster_id] += 1
-                self._news.set()
+            await self._pay(cluster_id, sender, receiver)
 
 
 def _accounts(cluster: Any) -> range:
