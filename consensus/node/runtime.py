@@ -458,8 +458,8 @@ class Node:
     def _slot_applied(self) -> Slot:
         return self.replica.machine.state.slot
 
-    def _sample(self, below: int, slots: bool) -> None:
-        self.replica.sample(below, slots)
+    def _sample(self, every: int, slots: bool) -> None:
+        self.replica.sample(every, slots)
 
     def _level_changed(self, level: int) -> None:
         self.replica.trace_level = level

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from consensus.paxos.context import SAMPLE_ALL, sample_place
+from consensus.paxos.context import in_sample
 from consensus.types import KEPT_PREFIX, TxId, parse_tx_id
 
 SAMPLED_PER_S: Final = 20
@@ -21,6 +21,8 @@ CLASS_PER_S: Final = 20
 TIMEOUTS: Final = frozenset(("lock_timeout", "coordinator_timeout", "participant_unavailable"))
 _TOKENS_MAX: Final = 2 * SAMPLED_PER_S
 _KEPT_HEX: Final = KEPT_PREFIX.hex()
+_HASHES: Final = 1 << 32
+"""Number of values of a CRC-32."""
 
 
 def is_kept(tx: str) -> bool:
@@ -41,7 +43,7 @@ class KeptLimit:
     """
 
     def __init__(self) -> None:
-        self._limit = SAMPLE_ALL
+        self._limit = _HASHES
         self._seen = 0
         self._second = 0
 
@@ -51,7 +53,7 @@ class KeptLimit:
         if second != self._second:
             per_s = self._seen / max(1, second - self._second)
             share = min(1.0, KEPT_EVENTS_PER_S / per_s) if per_s else 1.0
-            self._limit = int(SAMPLE_ALL * share)
+            self._limit = int(_HASHES * share)
             self._seen = 0
             self._second = second
         self._seen += 1
@@ -83,23 +85,23 @@ def class_of(fields: Mapping[str, Any]) -> str:
 
 
 class Sampler:
-    """Which transactions are recorded: about :data:`SAMPLED_PER_S`.
+    """Which transactions are recorded: :data:`SAMPLED_PER_S`, give or take a half.
 
     The share follows what was applied in the last second, and the choice the ids, so that the nodes of a
-    cluster, which apply the same transactions, choose the same ones. The share goes down in steps, so that
+    cluster, which apply the same transactions, choose the same ones. The share goes by powers of two, so that
     they agree although their seconds begin at different times. Within a second in which a load begins it is
     halved as often as what was seen doubles: that second is not recorded whole.
 
     Args:
         applied: outcomes applied so far.
-        told: gets the share when it changes, as the bound of
-            :func:`~consensus.paxos.context.sample_place` below which transactions are wanted.
+        told: gets the share when it changes: each so manyth transaction is wanted, a power of two
+            (see :func:`~consensus.paxos.context.in_sample`).
     """
 
     def __init__(self, applied: Callable[[], int], told: Callable[[int], None]) -> None:
         self._applied = applied
         self._told = told
-        self.limit = SAMPLE_ALL
+        self.every = 1
         self._before = 0
         """Outcomes applied when this second began."""
         self._second = 0
@@ -108,23 +110,21 @@ class Sampler:
         """Follow the traffic; to be called whenever something happened."""
         applied = self._applied()
         second = time.monotonic_ns() // 1_000_000_000
-        limit = self.limit
+        every = self.every
         if second != self._second:
             per_s = (applied - self._before) / max(1, second - self._second)
-            over = per_s / SAMPLED_PER_S
-            steps = math.ceil(2 * math.log2(over)) / 2 if per_s > _TOKENS_MAX else 0
-            limit = int(SAMPLE_ALL * 2**-steps)
+            every = 1 << round(math.log2(per_s / SAMPLED_PER_S)) if per_s > _TOKENS_MAX else 1
             self._before, self._second = applied, second
-        while limit * (applied - self._before) > SAMPLE_ALL * _TOKENS_MAX:
-            limit >>= 1
-        if limit != self.limit:
-            self.limit = limit
-            self._told(limit)
+        while applied - self._before > every * _TOKENS_MAX:
+            every <<= 1
+        if every != self.every:
+            self.every = every
+            self._told(every)
 
     def holds(self, tx: str) -> bool:
         """Whether a transaction is in the sample."""
-        return sample_place(*parse_tx_id(tx)) < self.limit
+        return in_sample(*parse_tx_id(tx), self.every)
 
     def takes_all(self) -> bool:
         """Whether there are so few transactions that each is recorded."""
-        return self.limit == SAMPLE_ALL
+        return self.every == 1

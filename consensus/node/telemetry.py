@@ -123,7 +123,7 @@ class Telemetry:
         self._slot = slot
         self._passed = 0
         """The slot up to which traffic has been measured."""
-        self._sampler = Sampler(applied, lambda limit: on_sample(limit, self._slots.few))
+        self._sampler = Sampler(applied, lambda every: on_sample(every, self._slots.few))
         self._kept = KeptLimit()
         self._classes = Classes()
         self._late = Late()
@@ -152,7 +152,7 @@ class Telemetry:
     @property
     def sample(self) -> tuple[int, bool]:
         """What ``on_sample`` was told last."""
-        return self._sampler.limit, self._slots.few
+        return self._sampler.every, self._slots.few
 
     def lives_in(self, incarnation: int) -> None:
         """The node begins another life of the bank."""
@@ -318,7 +318,7 @@ class Telemetry:
                     self._reply(message, place, took_us)
                 else:
                     self._leave_out(1)
-        if submitted is None:
+        if submitted is None or submitted.keys().isdisjoint(message.numbers):
             return
         for place, number in enumerate(message.numbers):
             since_us = submitted.pop(number, None)

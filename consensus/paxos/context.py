@@ -14,11 +14,7 @@ from consensus.types import KEPT_PREFIX, NodeId, Position, SessionId, Slot, majo
 
 LEASE_SHARE: Final = 0.6
 """Of the least election timeout: the leader's clock may run slower than the others' by as much."""
-SAMPLE_ALL: Final = 1 << 32
-"""Above every :func:`sample_place`."""
 _MASK = (1 << 64) - 1
-_GOLDEN: Final = 0x9E3779B1
-"""2**32 divided by the golden ratio."""
 
 
 class Context:
@@ -47,8 +43,8 @@ class Context:
         self.synced: Position = 0
         self.trace_level = 0
         """-1: nobody watches; 0: elections and what is kept; 1: slots and transactions, too."""
-        self.sampled_below = SAMPLE_ALL
-        """While somebody watches, events of transactions with a lower :func:`sample_place` are wanted."""
+        self.sample_every = 1
+        """While somebody watches, events of each so manyth transaction are wanted, see :func:`in_sample`."""
         self.tells_slots = True
         """While somebody watches: of every slot, not only of those whose Accept is marked as traced."""
         self.outcomes_applied = 0
@@ -79,7 +75,7 @@ class Context:
 
     def traces_tx(self, session: SessionId, number: int) -> bool:
         """Whether events of this one are: it is kept, or somebody watches and it is in the sample."""
-        if self.trace_level > 0 and sample_place(session, number) < self.sampled_below:
+        if self.trace_level > 0 and in_sample(session, number, self.sample_every):
             return True
         return session.startswith(KEPT_PREFIX)
 
@@ -88,13 +84,17 @@ class Context:
 
         As :meth:`traces_tx`, for many at once: nearly all of a heavy load are not.
         """
-        below = self.sampled_below
-        if session.startswith(KEPT_PREFIX) or (self.trace_level > 0 and below == SAMPLE_ALL):
+        rest = self.sample_every - 1
+        if session.startswith(KEPT_PREFIX) or (self.trace_level > 0 and not rest):
             return list(range(len(numbers)))
         if self.trace_level <= 0:
             return []
-        first = crc32(session)
-        return [i for i, n in enumerate(numbers) if (first + n * _GOLDEN) & 0xFFFFFFFF < below]
+        start = crc32(session)
+        lowest = min(numbers, default=0)
+        first = lowest + (-(start + lowest) & rest)
+        if first > max(numbers, default=-1):
+            return []
+        return [i for i, n in enumerate(numbers) if not (start + n) & rest]
 
     def event(self, kind: str, **fields: Any) -> None:
         self.out.events.append(Event(kind, fields))
@@ -110,13 +110,13 @@ class Context:
         return _mix(self._seed + self._draws * 0x9E3779B97F4A7C15) >> 1
 
 
-def sample_place(session: SessionId, number: int) -> int:
-    """Where a transaction stands in the order that samples are taken from the bottom of; 32 bits.
+def in_sample(session: SessionId, number: int, every: int) -> bool:
+    """Whether a transaction is in the sample of each ``every``th one, a power of two.
 
-    Multiples of the golden ratio spread the numbers of one session evenly (Knuth, vol. 3, 6.4), so any share
-    of them is met nearly exactly, at every node alike.
+    Sessions begin at different places, every node takes the same ones, a smaller sample is part of each
+    greater one, and the least number from which on one is in it is known without a look at those before.
     """
-    return (crc32(session) + number * _GOLDEN) & 0xFFFFFFFF
+    return not (crc32(session) + number) & (every - 1)
 
 
 def _mix(x: int) -> int:

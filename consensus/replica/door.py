@@ -176,12 +176,12 @@ class Replica:
     def trace_level(self, level: int) -> None:
         self.ctx.trace_level = level
 
-    def sample(self, below: int, slots: bool = True) -> None:
-        """Tell of transactions with a lower :func:`~consensus.paxos.context.sample_place`, if of any.
+    def sample(self, every: int, slots: bool = True) -> None:
+        """Tell of each so manyth transaction (see :func:`~consensus.paxos.context.in_sample`), if of any.
 
         ``slots``: of every slot, too; else of those with such transactions in them.
         """
-        self.ctx.sampled_below = below
+        self.ctx.sample_every = every
         self.ctx.tells_slots = slots
 
     def segment_head(self) -> SegmentHead:

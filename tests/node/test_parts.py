@@ -15,7 +15,7 @@ from consensus.node.faults import DELAYED_BYTES_MAX, Faults, LinkFault
 from consensus.node.gate import Gate
 from consensus.node.latency import Latencies
 from consensus.node.sampling import CLASS_PER_S, KEPT_EVENTS_PER_S, KeptLimit
-from consensus.paxos.context import sample_place
+from consensus.paxos.context import in_sample
 from consensus.types import Ballot
 
 
@@ -113,7 +113,7 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
         nonlocal applied
         taken = []
         for number in range(count):
-            if sample_place(session, number) < sampler.limit:
+            if in_sample(session, number, sampler.every):
                 taken.append(number)
             applied += 1
             sampler.roll()
@@ -126,7 +126,7 @@ def test_all_transactions_are_recorded_in_light_traffic_and_a_share_in_heavy(
     sampler.roll()
     taken = run(4_000)
     assert 10 <= len(taken) <= 60
-    assert not sampler.takes_all() and told[-1] == sampler.limit
+    assert not sampler.takes_all() and told[-1] == sampler.every
     now += 1_000_000_000
     sampler.roll()
     assert run(4_000) == taken, "the same rate: the same ones"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from consensus.messages.client import Submit
 from consensus.messages.entries import Item
-from consensus.paxos.context import SAMPLE_ALL, sample_place
-from consensus.types import KEPT_PREFIX, TxId
+from consensus.paxos.context import Context, in_sample
+from consensus.simulation.config import topology_of
+from consensus.types import KEPT_PREFIX
 from tests.replica.leading import ALICE, Leading, pay
 
 KEPT = KEPT_PREFIX.ljust(16, b"k")
+TOPOLOGY = topology_of(nodes=3, accounts=10, balance=100, clusters=3)
 COUNT = 64
+NONE = 1 << 30
+"""A sample so small that nothing of a test is in it."""
 
 
 def told(node: Leading, session: bytes, kind: str) -> list[int]:
@@ -22,21 +31,20 @@ def told(node: Leading, session: bytes, kind: str) -> list[int]:
     ]
 
 
-def run(below: int, *, level: int = 1, amount: int = 1, slots: bool = True) -> Leading:
-    """Each of two sessions pays ``COUNT`` times, while events of the sample ``below`` are wanted."""
+def run(every: int, *, level: int = 1, amount: int = 1, slots: bool = True) -> Leading:
+    """Each of two sessions pays ``COUNT`` times, while events of each ``every``th one are wanted."""
     node = Leading(sessions=(ALICE, KEPT))
     node.replica.trace_level = level
-    node.replica.sample(below, slots)
+    node.replica.sample(every, slots)
     for session in (ALICE, KEPT):
         node.ask(Submit(session, 0, [Item(number, pay(1, 2, amount)) for number in range(COUNT)]))
     return node
 
 
 def test_of_the_sample_and_of_what_is_kept() -> None:
-    below = SAMPLE_ALL // 8
-    node = run(below)
-    wanted = [number for number in range(COUNT) if sample_place(ALICE, number) < below]
-    assert 4 <= len(wanted) <= 12, "about an eighth"
+    node = run(8)
+    wanted = [number for number in range(COUNT) if in_sample(ALICE, number, 8)]
+    assert len(wanted) == COUNT // 8
     assert told(node, ALICE, "tx.submit") == told(node, ALICE, "tx.apply") == wanted
     assert told(node, KEPT, "tx.submit") == list(range(COUNT))
     assert told(node, KEPT, "tx.apply") == list(range(COUNT)), (
@@ -45,34 +53,44 @@ def test_of_the_sample_and_of_what_is_kept() -> None:
 
 
 def test_every_abort_is_told_of() -> None:
-    node = run(0, amount=101)
+    node = run(NONE, amount=101)
     assert told(node, ALICE, "tx.submit") == []
     assert told(node, ALICE, "tx.apply") == list(range(COUNT))
 
 
 def test_nothing_but_what_is_kept_while_no_page_is_open() -> None:
-    node = run(SAMPLE_ALL, level=0)
+    node = run(1, level=0)
     assert told(node, ALICE, "tx.submit") == told(node, ALICE, "tx.apply") == []
     assert told(node, KEPT, "tx.apply") == list(range(COUNT))
 
 
 def test_all_of_it_is_counted() -> None:
-    assert run(0).replica.ctx.outcomes_applied == 2 * COUNT
+    assert run(NONE).replica.ctx.outcomes_applied == 2 * COUNT
 
 
-def test_numbers_of_a_session_are_spread_evenly() -> None:
-    session = TxId(ALICE, 0).session
-    for share in (2, 16, 128):
-        count = sum(sample_place(session, number) < SAMPLE_ALL // share for number in range(12_800))
-        assert abs(count - 12_800 / share) <= 4
+@given(
+    st.binary(min_size=16, max_size=16),
+    st.lists(st.integers(0, 2**62), max_size=3) | st.integers(0, 2**62).map(lambda n: range(n, n + 300)),
+    st.integers(0, 3) | st.integers(4, 20),
+)
+def test_a_batch_is_looked_at_as_its_transactions_are(
+    session: bytes, numbers: Sequence[int], log_every: int
+) -> None:
+    ctx = Context(1, TOPOLOGY, 0)
+    ctx.trace_level = 1
+    ctx.sample_every = 1 << log_every
+    wanted = [place for place, number in enumerate(numbers) if ctx.traces_tx(session, number)]
+    assert ctx.sampled(session, numbers) == wanted
+    if isinstance(numbers, range) and not session.startswith(KEPT_PREFIX):
+        assert len(wanted) - (len(numbers) >> log_every) in (0, 1), "spread evenly"
 
 
 def test_a_slot_is_told_of_where_every_one_is_or_something_of_it_is() -> None:
     def applied(node: Leading) -> list[int]:
         return [event.fields["s"] for event in node.events if event.kind == "paxos.applied"]
 
-    every = applied(run(0))
-    some = applied(run(0, slots=False))
+    every = applied(run(NONE))
+    some = applied(run(NONE, slots=False))
     assert len(some) == 1 and set(some) < set(every), "the one with what is kept"
 
 
@@ -82,9 +100,9 @@ def test_the_leader_marks_slots_of_which_something_is_wanted() -> None:
             accept.traced for accept in node.proposed if session in accept.value and len(accept.value) > 200
         }
 
-    none = run(0, slots=False)
+    none = run(NONE, slots=False)
     assert (marks(none, ALICE), marks(none, KEPT)) == ({False}, {True})
-    sampled = run(SAMPLE_ALL // 8, slots=False)
+    sampled = run(8, slots=False)
     assert (marks(sampled, ALICE), marks(sampled, KEPT)) == ({True}, {True})
-    unwatched = run(SAMPLE_ALL, level=-1, slots=False)
+    unwatched = run(1, level=-1, slots=False)
     assert (marks(unwatched, ALICE), marks(unwatched, KEPT)) == ({False}, {True}), "others may be watched"
