@@ -114,7 +114,8 @@ class Telemetry:
         self._on_level = on_level
         self._watches: dict[Wire, Watch] = {}
         self._sequence = 0
-        self._links: dict[NodeId, Counter[int]] = {}
+        self._links: dict[NodeId, bytearray] = {}
+        """Tags of the messages of this window, by receiver."""
         self._latencies: Counter[int] = Counter()
         self._counted: dict[str, float] = {}
         self._window: asyncio.TimerHandle | None = None
@@ -358,13 +359,9 @@ class Telemetry:
 
     def sent(self, to: NodeId, connection: str, messages: list[bytes], first: int) -> None:
         """A frame left for ``to``: counts its messages, records those that the trace is about."""
-        tags = [message[1] for message in messages]
+        tags = bytes([message[1] for message in messages])
         if self.level >= 1:
-            counts = self._links.get(to)
-            if counts is None:
-                counts = self._links[to] = Counter()
-            for tag in tags:
-                counts[tag] += 1
+            self._links.setdefault(to, bytearray()).extend(tags)
         done = () if _RARE_TAGS.isdisjoint(tags) else self._sent_rare(to, connection, messages, first)
         self._slots.sent(to, connection, messages, first)
         if self.level >= 2:
@@ -464,9 +461,9 @@ class Telemetry:
             return
         self._follow()
         links: dict[str, dict[str, int]] = {}
-        for to, counts in self._links.items():
+        for to, tags in self._links.items():
             by_name: Counter[str] = Counter()
-            for tag, count in counts.items():
+            for tag, count in Counter(tags).items():
                 by_name[_NAME_BY_TAG.get(tag, "other")] += count
             links[f"{self._node}>{to}"] = dict(by_name)
         self._links.clear()
