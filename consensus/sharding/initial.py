@@ -6,7 +6,7 @@ strongly tied to it, until none is free.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,16 +20,25 @@ WORK: Final = 400_000
 """Tries are bounded by this many vertices looked at in all."""
 TRIES_MAX: Final = 24
 TRIES_MIN: Final = 4
-HASTY: Final = Stall(share=0.5)
 
 
-def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids, most: int = TRIES_MAX) -> Ids:
+class Tries(NamedTuple):
+    """First partitions that are tried: at most ``most``, and when a pass over one of them gives up."""
+
+    most: int = TRIES_MAX
+    stall: Stall = Stall(share=0.5)
+
+
+TRIES: Final = Tries()
+
+
+def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids, effort: Tries) -> Ids:
     """The least overloaded, then cheapest, of several refined first partitions.
 
-    ``fixed``: shape (n,), the block of each locked vertex and -1 for the others. ``most``: tries.
+    ``fixed``: shape (n,), the block of each locked vertex and -1 for the others.
     """
     vertices = len(graph.vertex_weight)
-    tries = min(most, max(TRIES_MIN, WORK // max(vertices * 10, 1)))
+    tries = min(effort.most, max(TRIES_MIN, WORK // max(vertices * 10, 1)))
     best: Ids | None = None
     best_key = (0.0, 0)
     for number in range(tries):
@@ -38,7 +47,7 @@ def best_of_tries(graph: Rows, k: int, term: Terms, seeds: Seeds, fixed: Ids, mo
         else:
             part = _drawn(graph, k, term.limit, seeds, fixed)
         start = _cost(graph, part, k, term.pull)
-        part, gain, above = refine(graph, part, k, term, seeds, passes=6, stall=HASTY)
+        part, gain, above = refine(graph, part, k, term, seeds, passes=6, stall=effort.stall)
         key = (above, start - gain)
         if best is None or key < best_key:
             best, best_key = part, key

@@ -14,7 +14,7 @@ from consensus.sharding.coarsen import Level, cluster, contract, summed
 from consensus.sharding.compiled import Flags, Ids, Ints, Seeds
 from consensus.sharding.gains import Rows, Terms, rows
 from consensus.sharding.hypergraph import Hypergraph
-from consensus.sharding.initial import TRIES_MAX, best_of_tries, fixed_blocks
+from consensus.sharding.initial import TRIES, Tries, best_of_tries, fixed_blocks
 from consensus.sharding.refine import PATIENT, Observer, Stall, refine
 
 COARSEST: Final = 40
@@ -35,7 +35,7 @@ def multilevel(
     start: Ids | None = None,
     fixed: Ids | None = None,
     pull: Ints | None = None,
-    tries: int = TRIES_MAX,
+    tries: Tries = TRIES,
     stall: Stall = PATIENT,
     observer: Observer | None = None,
     label: dict[str, Any] | None = None,
@@ -50,7 +50,7 @@ def multilevel(
         start: shape (n,), or None.
         fixed: shape (n,): the block of each locked vertex, -1 for the others; None: none is locked.
         pull: shape (n, k), see :mod:`consensus.sharding.gains`; None: no price.
-        tries: first partitions of the coarsest hypergraph, at most.
+        tries: first partitions of the coarsest hypergraph.
         stall: see :func:`~consensus.sharding.refine.refine`.
         observer: told levels and moves; None costs nothing.
         label: fields added to each event.

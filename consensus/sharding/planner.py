@@ -148,11 +148,10 @@ def plan(
     current = np.ascontiguousarray(current, dtype=np.int32)
     if options.price_in_scale < 0 or (options.max_moves is not None and options.max_moves < 0):
         raise ValueError("price, max_moves: must be 0 or more")
-    graph = _scaled(hypergraph(seen), SCALE)
-    now = _figures(seen, graph, current, options.k)
     active = int(np.count_nonzero(np.bincount(seen.accounts, minlength=1)))
     if seen.count < TRANSFERS_PER_ACCOUNT_MIN * active or not active:
         per_account = seen.count / active if active else 0.0
+        now = _figures(seen, hypergraph(seen), current, options.k)
         return _refused(
             f"window too thin: {seen.count} transactions over {active} accounts are {per_account:.2f} per"
             f" account, {TRANSFERS_PER_ACCOUNT_MIN:g} are needed",
@@ -164,6 +163,9 @@ def plan(
     # what is left counts for more, so that price and limits mean what they mean for the whole
     factor = round(SCALE * seen.count / max(made_from.count, 1))
     trial, by = _target(_scaled(hypergraph(made_from), factor), current, options, locked, _trial(observer))
+    # Only now: beside the trial there would be no room for it.
+    graph = _scaled(hypergraph(seen), SCALE)
+    now = _figures(seen, graph, current, options.k)
     held_before, held_after = cross_shard_pct(judged_on, current), cross_shard_pct(judged_on, trial)
     gain = held_before - held_after
     optimism = held_after - cross_shard_pct(made_from, trial)

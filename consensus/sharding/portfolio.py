@@ -17,6 +17,7 @@ from consensus.sharding.abreast import Abreast
 from consensus.sharding.compiled import Flags, Ids, Ints, Seeds, seed_state
 from consensus.sharding.gains import Terms, rows, terms
 from consensus.sharding.hypergraph import ACCOUNTS, Hypergraph, block_weights, costs, imbalances
+from consensus.sharding.initial import TRIES, Tries
 from consensus.sharding.labels import matched
 from consensus.sharding.multilevel import multilevel
 from consensus.sharding.refine import PATIENT, Observer, Stall, refine
@@ -30,17 +31,22 @@ AGAIN_CYCLES: Final = 1
 
 
 class Effort(NamedTuple):
-    """How hard to search: multilevel runs, V-cycles, first partitions of each, and when a pass gives up."""
+    """How hard to search: multilevel runs, V-cycles, first partitions of each run, when a pass gives up."""
 
     repeats: int
     cycles: int
-    tries: int
+    tries: Tries
     stall: Stall
 
 
-THOROUGH: Final = Effort(repeats=6, cycles=3, tries=24, stall=PATIENT)
+THOROUGH: Final = Effort(repeats=6, cycles=3, tries=TRIES, stall=PATIENT)
 """For a partition that is compared with others'."""
-QUICK: Final = Effort(repeats=1, cycles=2, tries=8, stall=Stall(share=0.08, most=2_000, least=0.01))
+QUICK: Final = Effort(
+    repeats=1,
+    cycles=2,
+    tries=Tries(most=8, stall=Stall(share=0.25, fewest=0)),
+    stall=Stall(share=0.08, most=2_000, least=0.01, few=0.002),
+)
 """For a plan, while people wait: on traffic it saves as much, in a quarter of the time."""
 
 

@@ -12,21 +12,23 @@ from consensus.sharding.fm import fm_pass, rebalance
 from consensus.sharding.gains import Rows, Terms, fresh, overload
 
 PASSES_MAX: Final = 20
-STALL_MIN: Final = 400
 
 
 class Stall(NamedTuple):
-    """When a pass gives up: after so many moves without a new best, in vertices and at most ``most``.
+    """When a pass gives up: after so many moves without a new best, in vertices, from ``fewest`` to ``most``.
 
-    A pass that wins no more than the share ``least`` of what the first one won is the last.
+    A pass is the last that wins no more than the share ``least`` of what the first one won, or moves no more
+    than the share ``few`` of the vertices.
     """
 
     share: float = 1.0
     most: int = 2**62
     least: float = 0.0
+    fewest: int = 400
+    few: float = 0.0
 
     def moves(self, vertices: int) -> int:
-        return max(STALL_MIN, min(int(self.share * vertices), self.most))
+        return max(self.fewest, min(int(self.share * vertices), self.most))
 
 
 PATIENT: Final = Stall()
@@ -81,7 +83,8 @@ def refine(
         tell_moves(observer, {**(label or {}), "pass": number, "gain": int(won)}, moves)
         if number == 1:
             little = stall.least * max(0, int(won))
-        if not len(moves) or (won <= little and overload(state, term) >= before):
+        slight = won <= little or len(moves) <= stall.few * len(part)
+        if not len(moves) or (slight and overload(state, term) >= before):
             break
     return state.part, gain, float(overload(state, term))
 
