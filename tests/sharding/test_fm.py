@@ -132,6 +132,24 @@ def test_passes_end_when_one_wins_little_of_what_the_first_won() -> None:
     assert gains(cut) == patient[:2]
 
 
+def test_a_pass_that_moves_few_is_the_last() -> None:
+    vertices, nets = communities(40, 30, 90, 900, 3)
+    graph, part = graph_of(vertices, nets), np.arange(vertices, dtype=np.int32) % 3
+    term = terms(limits(graph, 3, 0.05, 0.05), 3)
+
+    def moved(few: float) -> list[int]:
+        told: list[dict[str, Any]] = []
+        refine(rows(graph), part, 3, term, seed_state(1), stall=Stall(few=few), observer=told.append)
+        return [
+            sum(len(e["moves"]) for e in told if e["pass"] == number) for number in {e["pass"] for e in told}
+        ]
+
+    patient = moved(0.0)
+    assert len(patient) > 2
+    last = next(at for at, count in enumerate(patient) if count <= patient[1])
+    assert moved(patient[1] / vertices) == patient[: last + 1]
+
+
 def test_the_observer_sees_every_move_and_changes_nothing() -> None:
     vertices, nets = communities(20, 10, 30, 200, seed=3)
     graph = graph_of(vertices, nets)
