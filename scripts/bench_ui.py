@@ -186,6 +186,9 @@ def main() -> int:
     parser.add_argument(
         "--heap", type=float, default=0.0, help="seconds after which the heap is looked at (none)"
     )
+    parser.add_argument(
+        "--page", action="append", choices=[title for _, title in PAGES], help="only this one"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     rows: list[Row] = []
@@ -193,7 +196,8 @@ def main() -> int:
         load(url)
         with chromium() as browser:
             for path, title in PAGES:
-                rows += measure(browser, url, path, title, options)
+                if title in (options.page or [title]):
+                    rows += measure(browser, url, path, title, options)
     if options.json:
         print(json.dumps({"rows": [{**row._asdict(), "met": row.met} for row in rows]}))
         return 0
