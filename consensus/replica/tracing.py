@@ -9,7 +9,7 @@ from consensus.bank.twophase import CrossPrepared, PartDecided, PartPrepared
 from consensus.effects import Event
 from consensus.messages import entries
 from consensus.messages.client import Status
-from consensus.types import KEPT_PREFIX, Slot, TxId
+from consensus.types import Slot, TxId
 
 if TYPE_CHECKING:
     from consensus.paxos.context import Context
@@ -55,7 +55,7 @@ def trace_applied(replica: Replica, slot: Slot, batch: entries.Batch, results: l
     traced = replica.acceptor.traced.applied(slot)
     before = len(events)
     for result in results:
-        _trace_result(replica, slot, result, traced)
+        _trace_result(replica, slot, result)
     if traced or replica.ctx.tells_every_slot() or len(events) > before:
         events.insert(before, Event("paxos.applied", {"s": slot, **_contents(batch)}))
 
@@ -73,13 +73,13 @@ def _contents(batch: entries.Batch) -> dict[str, Any]:
     return {"has": list(has) or ["no-op"], "count": count}
 
 
-def _trace_result(replica: Replica, slot: Slot, result: Result, traced: bool) -> None:
+def _trace_result(replica: Replica, slot: Slot, result: Result) -> None:
     ctx = replica.ctx
     traces = ctx.traces_tx
     if isinstance(result, Applied):
         ctx.outcomes_applied += len(result.numbers)
         if result.numbers and ctx.traces(result.session):
-            _trace_outcomes(replica, slot, result, traced)
+            _trace_outcomes(replica, slot, result)
     elif isinstance(result, CrossPrepared):
         for tx in result.prepared:
             if traces(*tx):
@@ -98,16 +98,10 @@ def _trace_result(replica: Replica, slot: Slot, result: Result, traced: bool) ->
                 ctx.event("tx.apply", tx=str(tx), s=slot, outcome=outcome)
 
 
-def _trace_outcomes(replica: Replica, slot: Slot, applied: Applied, traced: bool) -> None:
-    """Of those in the sample, and of every abort: who watches takes as many of these as it can.
-
-    A slot whose Accept was not marked as traced holds none of a sample, its leader has looked; but it may
-    have been learned without an Accept, and what is kept is told of then, too.
-    """
+def _trace_outcomes(replica: Replica, slot: Slot, applied: Applied) -> None:
+    """Of those in the sample, and of every abort: who watches takes as many of these as it can."""
     numbers, outcomes = applied.numbers, applied.outcomes
-    ctx = replica.ctx
-    look = traced or ctx.sample_every == 1 or applied.session.startswith(KEPT_PREFIX)
-    wanted = ctx.sampled(applied.session, numbers) if look else []
+    wanted = replica.ctx.sampled(applied.session, numbers)
     aborted = [i for i, outcome in enumerate(outcomes) if outcome.status]
     for i in sorted({*wanted, *aborted}) if aborted else wanted:
         tx, status = str(TxId(applied.session, numbers[i])), outcomes[i].status

@@ -92,15 +92,6 @@ SLOT_TAGS: Final = frozenset(kind.__struct_config__.tag for kind in SLOT_KINDS)
 ELECTION_TAGS: Final = frozenset(kind.__struct_config__.tag for kind in ELECTION_KINDS)
 
 
-def marks_of(message: Message | bytes) -> tuple[Slot, Slot]:
-    """Slot and watermark of a message of ``SLOT_KINDS``, as :func:`head_of` has them, at half its price."""
-    found: Any = _decode(message) if isinstance(message, bytes) else message
-    kind = type(found)
-    if kind is AcceptHead or kind is paxos.Accept:
-        return found.slot, found.watermark
-    return (found.slot, 0) if kind is paxos.Accepted else (0, found.watermark)
-
-
 def head_of(message: Message | bytes) -> Head:
     """The head of a message of ``SLOT_KINDS`` or ``ELECTION_KINDS``, decoded or encoded."""
     found = _decode(message) if isinstance(message, bytes) else message

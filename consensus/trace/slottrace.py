@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from consensus import codec
 from consensus.messages.base import Message
 from consensus.trace.clock import SYSTEM, Clock
-from consensus.trace.heads import SLOT_KINDS, SLOT_TAGS, Head, head_of, marks_of
+from consensus.trace.heads import SLOT_KINDS, SLOT_TAGS, Head, head_of
 from consensus.types import NodeId, Slot
 
 OPEN_MAX: Final = 64
@@ -42,9 +42,9 @@ class Frame(NamedTuple):
     messages: Sequence[Message | bytes]
     first: int
 
-    def marks(self) -> list[tuple[int, Slot, Slot]]:
-        """Of messages about slots: place in the frame, slot, watermark."""
-        return [(i, *marks_of(m)) for i, m in enumerate(self.messages) if _is_of_slots(m)]
+    def heads(self) -> list[tuple[int, Head]]:
+        """Messages about slots by their place in the frame."""
+        return [(i, head_of(m)) for i, m in enumerate(self.messages) if _is_of_slots(m)]
 
 
 def _is_of_slots(message: Message | bytes) -> bool:
@@ -139,18 +139,18 @@ class SlotTrace:
 
     def _saw(self, frame: Frame) -> None:
         self._tidy()
-        for index, slot, watermark in frame.marks():
-            if self._concerns(slot, watermark, frame.peer):
-                self._tell(frame, index)
+        for index, head in frame.heads():
+            if self._concerns(head, frame.peer):
+                self._tell(frame, index, head)
 
-    def _concerns(self, about: Slot, watermark: Slot, peer: NodeId) -> bool:
+    def _concerns(self, head: Head, peer: NodeId) -> bool:
         """Whether a message is of an open slot, or the first between these two to say that one is chosen."""
         told = self._told[peer]
         news = False
-        if watermark > told:
-            self._told[peer] = watermark
-            news = self._last_open > told and any(told < slot <= watermark for slot in self.open)
-        return news or about in self.open
+        if head.watermark > told:
+            self._told[peer] = head.watermark
+            news = self._last_open > told and any(told < slot <= head.watermark for slot in self.open)
+        return news or head.slot in self.open
 
     def lost(self, to: NodeId, message: bytes, why: str) -> bool:
         """A message is lost; False if it is of no open slot."""
@@ -168,14 +168,14 @@ class SlotTrace:
         """Whether the message was recorded already."""
         return mid in self._mids
 
-    def _tell(self, frame: Frame, index: int) -> None:
-        sent, message = frame.sent, frame.messages[index]
-        head = head_of(message)
+    def _tell(self, frame: Frame, index: int, head: Head) -> None:
+        sent = frame.sent
         ends = (self._me, frame.peer) if sent else (frame.peer, self._me)
         mid = f"{frame.connection}.{ends[0]}.{ends[1]}.{frame.first + index}"
         about = [entry for slot, entry in self.open.items() if slot <= head.watermark]
         number = self._mids.get(mid)
         if number is None:
+            message = frame.messages[index]
             size = len(message) if isinstance(message, bytes) else len(codec.encode(message))
             fields = {"mid": mid, "n": ends[0], "to": ends[1], "m": head.name, "bytes": size, **head.fields()}
             if sent:
@@ -258,9 +258,9 @@ class SlotTrace:
         self._last_open = max(self._last_open, slot)
         if self._last is not None and self._last[0] in self._others:
             frame = Frame(self._wall_us(), False, *self._last)
-            for index, about, watermark in frame.marks():
-                if about == slot or watermark >= slot:
-                    self._tell(frame, index)
+            for index, head in frame.heads():
+                if head.slot == slot or head.watermark >= slot:
+                    self._tell(frame, index, head)
 
     def _take(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Tell of an event if its slot is open, or if there are few slots."""

@@ -22,7 +22,7 @@ SETTLE_S = 40.0
 class Load:
     """``clients`` transfers in flight over all clusters, until :meth:`stop`.
 
-    ``deadline_s``: when a transfer is given up; None for the topology's, which an outage of a whole cluster
+    ``deadline_s``: when a transfer is given up; None for the topology's, which an outage of the whole bank
     may well outlast.
     """
 

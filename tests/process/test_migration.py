@@ -99,7 +99,7 @@ async def test_accounts_move_under_load_and_clients_follow(bank: LocalBank) -> N
 
 async def test_leaders_die_while_accounts_move(bank: LocalBank) -> None:
     homes = homes_of(bank)
-    async with Load(bank, clients=12, deadline_s=SETTLE_S) as load:
+    async with Load(bank, clients=12) as load:
         await load.progress(50)
         part = 0
         for round_ in range(4):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.messages.client import Submit
 from consensus.messages.entries import Item
 from consensus.paxos.context import Context, in_sample
-from consensus.replica import door
 from consensus.simulation.config import topology_of
 from consensus.types import KEPT_PREFIX
 from tests.replica.leading import ALICE, Leading, pay
@@ -58,13 +56,6 @@ def test_every_abort_is_told_of() -> None:
     node = run(NONE, amount=101)
     assert told(node, ALICE, "tx.submit") == []
     assert told(node, ALICE, "tx.apply") == list(range(COUNT))
-
-
-def test_a_slot_without_a_mark_is_not_searched_for_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "wants_trace", lambda *_: False)
-    node = run(2, slots=False)
-    assert told(node, ALICE, "tx.apply") == []
-    assert told(node, KEPT, "tx.apply") == list(range(COUNT)), "it may have been learned without an Accept"
 
 
 def test_nothing_but_what_is_kept_while_no_page_is_open() -> None:
