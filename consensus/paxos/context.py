@@ -14,6 +14,9 @@ from consensus.types import KEPT_PREFIX, NodeId, Position, SessionId, Slot, majo
 
 LEASE_SHARE: Final = 0.6
 """Of the least election timeout: the leader's clock may run slower than the others' by as much."""
+TOGETHER: Final = 4
+"""Transactions of a session that follow each other and are sampled together; a power of two."""
+_TOGETHER_BITS: Final = TOGETHER.bit_length() - 1
 _MASK = (1 << 64) - 1
 
 
@@ -84,15 +87,17 @@ class Context:
 
         As :meth:`traces_tx`, for many at once: nearly all of a heavy load are not.
         """
-        rest = self.sample_every - 1
+        rest = (self.sample_every << _TOGETHER_BITS) - TOGETHER
         if session.startswith(KEPT_PREFIX) or (self.trace_level > 0 and not rest):
             return list(range(len(numbers)))
         if self.trace_level <= 0:
             return []
         start = crc32(session)
-        lowest = min(numbers, default=0)
-        first = lowest + (-(start + lowest) & rest)
-        if first > max(numbers, default=-1):
+        lowest = start + min(numbers, default=0)
+        if lowest & rest:
+            # The next group begins where all bits below its size are 0.
+            lowest += -lowest & (rest | (TOGETHER - 1))
+        if lowest > start + max(numbers, default=-1):
             return []
         return [i for i, n in enumerate(numbers) if not (start + n) & rest]
 
@@ -113,10 +118,12 @@ class Context:
 def in_sample(session: SessionId, number: int, every: int) -> bool:
     """Whether a transaction is in the sample of each ``every``th one, a power of two.
 
-    Sessions begin at different places, every node takes the same ones, a smaller sample is part of each
-    greater one, and the least number from which on one is in it is known without a look at those before.
+    :data:`TOGETHER` that follow each other in a session are in it together: what comes together goes into one
+    slot, whose messages, told of once, are about all of them. Sessions begin at different places, every node
+    takes the same ones, a smaller sample is part of each greater one, and the least number from which on one
+    is in it is known without a look at those before.
     """
-    return not (crc32(session) + number) & (every - 1)
+    return not (crc32(session) + number) & ((every << _TOGETHER_BITS) - TOGETHER)
 
 
 def _mix(x: int) -> int:

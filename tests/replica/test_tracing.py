@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consensus.messages.client import Submit
 from consensus.messages.entries import Item
-from consensus.paxos.context import Context, in_sample
+from consensus.paxos.context import TOGETHER, Context, in_sample
 from consensus.simulation.config import topology_of
 from consensus.types import KEPT_PREFIX
 from tests.replica.leading import ALICE, Leading, pay
@@ -82,7 +82,13 @@ def test_a_batch_is_looked_at_as_its_transactions_are(
     wanted = [place for place, number in enumerate(numbers) if ctx.traces_tx(session, number)]
     assert ctx.sampled(session, numbers) == wanted
     if isinstance(numbers, range) and not session.startswith(KEPT_PREFIX):
-        assert len(wanted) - (len(numbers) >> log_every) in (0, 1), "spread evenly"
+        assert abs(len(wanted) - (len(numbers) >> log_every)) <= TOGETHER, "spread evenly"
+
+
+def test_neighbours_are_in_a_sample_together() -> None:
+    taken = [number for number in range(COUNT) if in_sample(ALICE, number, 8)]
+    begins = [number for number in taken if number - 1 not in taken]
+    assert len(begins) <= COUNT // 8 // TOGETHER + 1, "so that few slots hold them"
 
 
 def test_a_slot_is_told_of_where_every_one_is_or_something_of_it_is() -> None:
