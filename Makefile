@@ -14,7 +14,7 @@ DEV := .venv/.installed-dev
 NODE := node_modules/.installed
 STATIC_SCRIPTS := $(wildcard package.json package-lock.json)
 
-.PHONY: help setup run start stop status lint check test controls sim soak exhaustive fuzz bench bench-rest bench-live bench-peers bench-ui bench-partition bench-redistribution docs screenshots requirements clean
+.PHONY: help setup run start stop status lint check test controls sim soak exhaustive fuzz bench bench-rest bench-live bench-sizes bench-memory bench-peers bench-ui bench-partition bench-redistribution docs screenshots requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -90,6 +90,12 @@ bench-rest: $(RUN) ## REST beside its targets: single transfers at a rate, batch
 
 bench-live: $(RUN) ## What somebody who watches costs: throughput with and without /ws/live/ read: ARGS="--rounds 9"
 	@exec $(PY) -m consensus.cli.live_bench $(ARGS)
+
+bench-sizes: $(RUN) ## Clusters, clients, accounts up to a million, batches, a fixed rate: ARGS="--only accounts --rounds 3"
+	@exec $(PY) -m consensus.cli.sizes_bench $(ARGS)
+
+bench-memory: $(RUN) ## Memory of nodes and site over ten minutes of load: ARGS="--duration 100"
+	@exec $(PY) -m consensus.cli.memory_bench $(ARGS)
 
 bench-peers: $(RUN) ## The bank beside PostgreSQL and etcd under the same load: ARGS="--rounds 3"
 	@exec $(PY) -m consensus.cli.peers_bench $(ARGS)

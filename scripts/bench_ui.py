@@ -132,8 +132,9 @@ def metrics(session: CDPSession) -> dict[str, float]:
     return {one["name"]: one["value"] for one in found}
 
 
-def heap(session: CDPSession) -> float:
-    """Bytes in use once what can go is gone."""
+def heap(page: Page, session: CDPSession) -> float:
+    """Bytes in use once the frames that came are taken in and what can go is gone."""
+    page.wait_for_timeout(SETTLE_S * 1e3)
     session.send("HeapProfiler.collectGarbage")
     return metrics(session)["JSHeapUsedSize"]
 
@@ -167,9 +168,9 @@ def measure(browser: Browser, url: str, path: str, title: str, options: argparse
         Row(title, "script a frame, ms", SCRIPT_MS_MAX, script_ms),
     ]
     if options.heap:
-        began = heap(session)
+        began = heap(page, session)
         run(page, source, options.heap)
-        ended = heap(session)
+        ended = heap(page, session)
         grown = 100 * (ended / began - 1)
         name = f"heap from {began / 1e6:.1f} to {ended / 1e6:.1f} MB in {options.heap:g} s, %"
         rows.append(Row(title, name, HEAP_GROWTH_PCT_MAX, grown))
