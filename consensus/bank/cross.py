@@ -8,7 +8,8 @@ transaction holds the account, the undo record what that transaction changed its
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from typing import Final
 
 import msgspec
 
@@ -25,6 +26,10 @@ def tx_key(tx: TxId) -> bytes:
 
 def tx_of_key(key: bytes) -> TxId:
     return TxId(key[:-NUMBER_BYTES], int.from_bytes(key[-NUMBER_BYTES:], "big"))
+
+
+OPEN_TIDIED_MIN: Final = 1_024
+"""Entries of transactions that this cluster coordinates before those that ended are looked for."""
 
 
 class Prepared(msgspec.Struct, array_like=True, gc=False):
@@ -98,6 +103,8 @@ class CrossState:
         self.below_changes: Changes[ClusterId] = Changes()
         self._by_number: dict[ClusterId, list[tuple[Slot, TxId]]] = {}
         self._coordinating: list[tuple[Slot, TxId]] = []
+        """A heap of those that are open, and of some that were."""
+        self._tidied_at = OPEN_TIDIED_MIN
 
     # --- prepared ------------------------------------------------------------------
 
@@ -113,7 +120,7 @@ class CrossState:
             self.undo[account] = legs[i + 1]
             self.undo_changes.put(account)
         if prepared.homes:
-            heappush(self._coordinating, (prepared.at, tx))
+            self.coordinate(tx, prepared.at)
 
     def release(self, tx: TxId, prepared: Prepared) -> None:
         """The decision is applied: locks and undo records fall."""
@@ -136,8 +143,17 @@ class CrossState:
         self.unfinished[tx] = unfinished
 
     def coordinate(self, tx: TxId, at: Slot) -> None:
-        """Count a transaction that was decided without ever being prepared among the open ones."""
-        heappush(self._coordinating, (at, tx))
+        """Count ``tx`` among the open ones, now that it is prepared, or decided without having been."""
+        open_ones = self._coordinating
+        heappush(open_ones, (at, tx))
+        if len(open_ones) >= self._tidied_at:
+            # Nobody asks a follower for the lowest open one, which is when a leader forgets those that ended.
+            open_ones[:] = [one for one in open_ones if self._is_open(one[1])]
+            heapify(open_ones)
+            self._tidied_at = max(OPEN_TIDIED_MIN, 2 * len(open_ones))
+
+    def _is_open(self, tx: TxId) -> bool:
+        return tx in self.unfinished or tx in self.prepared
 
     def finish(self, tx: TxId) -> None:
         if self.unfinished.pop(tx, None) is not None:
@@ -146,7 +162,7 @@ class CrossState:
     def own_finished_below(self, next_slot: Slot) -> Slot:
         """No transaction numbered lower has anything open. Later ones are numbered from ``next_slot``."""
         open_ones = self._coordinating
-        while open_ones and (tx := open_ones[0][1]) not in self.unfinished and tx not in self.prepared:
+        while open_ones and not self._is_open(open_ones[0][1]):
             heappop(open_ones)
         return min(open_ones[0][0], next_slot) if open_ones else next_slot
 

@@ -155,8 +155,8 @@ class TwoPhase:
         """The attempt of this slot ends without having been prepared: whoever was asked has to know."""
         participants = tuple(sorted(set(item.homes) - {self.own}))
         unfinished = Unfinished(slot, False, participants)
-        self.state.cross.coordinate(tx, slot)
         self.state.cross.decided(tx, unfinished)
+        self.state.cross.coordinate(tx, slot)
         aborted.decided.append((tx, unfinished))
 
     def _seen(self, item: CrossItem, held: list[Account]) -> tuple[int, ...]:

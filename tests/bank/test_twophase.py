@@ -252,6 +252,25 @@ def test_finish_forgets_the_decision_but_not_the_outcome() -> None:
     apply(machine, Finish([TxRow(ALICE, 0, 2)]))
 
 
+def test_what_ended_is_forgotten_although_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower is never asked for the lowest open transaction."""
+    monkeypatch.setattr("consensus.bank.cross.OPEN_TIDIED_MIN", 8)
+    machine = machine_of()
+    apply(machine, cross(0, pay(1, 11, 5)))  # prepared in slot 2, and open for good
+    most = 0
+    for number in range(1, 60):
+        apply(machine, cross(number, pay(2, 11, 1)))
+        at = machine.state.slot
+        decide(machine, number=number)
+        apply(machine, Finish([TxRow(ALICE, number, at)]))
+        most = max(most, len(machine.state.cross._coordinating))
+    assert most <= 8
+    assert machine.state.cross.own_finished_below(1_000) == 2
+    decide(machine)
+    apply(machine, Finish([TxRow(ALICE, 0, 2)]))
+    assert machine.state.cross.own_finished_below(1_000) == 1_000
+
+
 def test_finished_below_stays_at_the_oldest_open_transaction() -> None:
     machine = machine_of()
     below = machine.state.cross.own_finished_below
