@@ -25,7 +25,7 @@ from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
 from consensus.workload import csvfile, htmlfile
 from consensus.workload.engines import PAXOS, TITLES
-from consensus.workload.options import PRESETS, TRANSFERS
+from consensus.workload.options import PRESETS
 
 NAME_MAX: Final = 100
 
@@ -53,7 +53,7 @@ def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
             raise invalid(name, f"must be {least:g}..{most:g}, not {shown(value)}")
         found[name] = kind(value)
     preset = PRESETS.get(found.get("preset", ""), {})
-    _check_engine(found, preset)
+    _check_engine(found)
     sweep = body.get("sweep")
     if sweep is not None and type(sweep) is not bool:
         raise invalid("sweep", f"must be true or false, not {shown(sweep)}")
@@ -76,7 +76,7 @@ def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_engine(found: dict[str, Any], preset: dict[str, Any]) -> None:
+def _check_engine(found: dict[str, Any]) -> None:
     """Refuse what goes with the bank only.
 
     Raises:
@@ -86,8 +86,6 @@ def _check_engine(found: dict[str, Any], preset: dict[str, Any]) -> None:
         return
     if found.get("generators", 1) > 1:
         raise invalid("generators", f"more than one goes with engine {PAXOS} only")
-    if found.get("mix", preset.get("mix", TRANSFERS)) != TRANSFERS:
-        raise invalid("engine", f"its conditions on versions go with engine {PAXOS} only; take mix transfers")
 
 
 def checked(body: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ from consensus.workload.engines import ETCD, PAXOS, POSTGRES, TITLES, etcd, post
 from consensus.workload.engines.etcd_client import EtcdClient
 from consensus.workload.engines.missing import MissingError
 from consensus.workload.engines.postgres_client import PostgresClient
-from consensus.workload.options import TRANSFERS, BenchOptions
+from consensus.workload.options import BenchOptions
 from consensus.workload.runner import Engine
 
 
@@ -25,8 +25,6 @@ def check(options: dict[str, Any], bench: BenchOptions) -> None:
     for name in ("site", "bank"):
         if options[name]:
             raise UsageError(f"--{name}: goes with --engine {PAXOS} only")
-    if bench.mix != TRANSFERS:
-        raise UsageError(f"--mix {bench.mix}: its conditions on versions go with --engine {PAXOS} only")
     if bench.generators > 1:
         raise UsageError(f"--generators: more than one goes with --engine {PAXOS} only")
 

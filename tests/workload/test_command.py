@@ -82,10 +82,6 @@ def test_floor_across_groups_and_reads() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (
-            ("--engine", "etcd", "--preset", "smallbank"),
-            "--mix smallbank: its conditions on versions go with",
-        ),
         (("--engine", "postgres", "--bank", "var"), "--bank: goes with --engine paxos only"),
         (("--engine", "postgres", "--site", "http://x"), "--site: goes with --engine paxos only"),
         (("--engine", "postgres", "--generators", "2"), "--generators: more than one goes with"),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from consensus.client.results import ABORTED, COMMITTED, UNKNOWN, ReadValues, TxResult
 from consensus.client.routing import Directory
 from consensus.messages.client import Level
+from consensus.messages.entries import Condition
 from consensus.topology import Topology
 from consensus.types import ClusterId, TxId
 
@@ -25,7 +26,7 @@ class EngineClient:
     _numbers = itertools.count()
 
     def __init__(self, topology: Topology) -> None:
-        self._directory = Directory(topology)
+        self.directory = Directory(topology)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- of a subclass -----------------------------------------------------------------------
@@ -38,12 +39,16 @@ class EngineClient:
         """Close what :meth:`start` opened."""
         raise NotImplementedError
 
-    async def transfer(self, legs: tuple[int, ...]) -> str | None:
-        """Carry out a transfer: None when it committed, else why it did not."""
+    async def transfer(self, legs: tuple[int, ...], versions: dict[int, int]) -> str | None:
+        """Carry out a transfer: None when it committed, else why it did not.
+
+        ``versions``: by account, the one that it must still have, else the answer is
+        :data:`~consensus.workload.steps.CHANGED`.
+        """
         raise NotImplementedError
 
     async def look(self, accounts: tuple[int, ...]) -> dict[int, tuple[int, int]]:
-        """Version and balance of each account, none older than the call."""
+        """Version and balance of each account, all at one point of time that is not before the call."""
         raise NotImplementedError
 
     def named(self, failure: Exception) -> str:
@@ -68,8 +73,7 @@ class EngineClient:
         age_us: int = 0,
     ) -> None:
         """Run a transfer; ``on_done`` is called once, on the loop. There is no age here."""
-        assert not conditions, "the engine knows no conditions"
-        self._spawn(self._submit(tuple(legs), on_done))
+        self._spawn(self._submit(tuple(legs), _versions(conditions), on_done))
 
     def read_nowait(
         self,
@@ -88,17 +92,19 @@ class EngineClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _submit(self, legs: tuple[int, ...], on_done: Callable[[TxResult], None]) -> None:
+    async def _submit(
+        self, legs: tuple[int, ...], versions: dict[int, int], on_done: Callable[[TxResult], None]
+    ) -> None:
         began = time.monotonic()
         outcome = UNKNOWN
         try:
-            reason = await self.transfer(legs)
+            reason = await self.transfer(legs, versions)
             outcome = ABORTED if reason else COMMITTED
         except self.failures as failure:
             reason = self.named(failure)
         latency_ms = 1e3 * (time.monotonic() - began)
         tx_id = TxId(type(self).__name__.encode().ljust(16, b"\0"), next(self._numbers))
-        clusters = self._directory.clusters_of(legs)
+        clusters = self.directory.clusters_of(legs)
         on_done(TxResult(tx_id, outcome, reason, clusters, legs, None, 0, latency_ms))
 
     async def _read(self, accounts: tuple[int, ...], on_done: Callable[[ReadValues], None]) -> None:
@@ -110,5 +116,12 @@ class EngineClient:
         except self.failures as failure:
             outcome, reason = "refused", self.named(failure)
         latency_ms = 1e3 * (time.monotonic() - began)
-        (cluster,) = self._directory.clusters_of_accounts(accounts[:1])
+        (cluster,) = self.directory.clusters_of_accounts(accounts[:1])
         on_done(ReadValues(outcome, reason, cluster, 0, values, 0, latency_ms))
+
+
+def _versions(conditions: Sequence[int]) -> dict[int, int]:
+    """Flat conditions of a mix, all of which ask for a version, by account."""
+    kinds = set(conditions[1::3])
+    assert kinds <= {Condition.VERSION_EQUALS}, f"the engine knows no conditions of kinds {kinds}"
+    return dict(zip(conditions[::3], conditions[2::3], strict=True))

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -26,6 +26,7 @@ from consensus.workload.engines.etcd_api import (
     RequestOp,
     TxnRequest,
 )
+from consensus.workload.steps import CHANGED
 
 DEADLINE_S: Final = 3.0
 CONNECTIONS: Final = 4
@@ -49,9 +50,9 @@ class EtcdClient(EngineClient):
     async def disconnect(self) -> None:
         await asyncio.gather(*(connection.close() for connection in self._open))
 
-    async def transfer(self, legs: tuple[int, ...]) -> str | None:
+    async def transfer(self, legs: tuple[int, ...], versions: dict[int, int]) -> str | None:
         until = time.monotonic() + DEADLINE_S
-        deltas = dict(zip(legs[::2], legs[1::2], strict=True))
+        deltas = {**dict.fromkeys(versions, 0), **dict(zip(legs[::2], legs[1::2], strict=True))}
         connection = next(self._next)
         reads = _reads(deltas)
         answer = await connection.txn(TxnRequest(success=reads))
@@ -60,6 +61,8 @@ class EtcdClient(EngineClient):
             if not all(found):
                 return "unknown_account"
             held = {account: kvs[0] for account, kvs in zip(deltas, found, strict=True)}
+            if any(_version(held[account]) != version for account, version in versions.items()):
+                return CHANGED
             after = {account: int(held[account].value) + delta for account, delta in deltas.items()}
             if min(after.values()) < 0:
                 return "insufficient_funds"
@@ -71,6 +74,7 @@ class EtcdClient(EngineClient):
                     success=[
                         RequestOp(request_put=PutRequest(key=held[account].key, value=b"%d" % balance))
                         for account, balance in after.items()
+                        if deltas[account]
                     ],
                     failure=reads,
                 )
@@ -83,11 +87,16 @@ class EtcdClient(EngineClient):
     async def look(self, accounts: tuple[int, ...]) -> dict[int, tuple[int, int]]:
         answer = await next(self._next).txn(TxnRequest(success=_reads(accounts)))
         found = [response.response_range.kvs[0] for response in answer.responses]
-        return {account: (kv.version - 1, int(kv.value)) for account, kv in zip(accounts, found, strict=True)}
+        return {account: (_version(kv), int(kv.value)) for account, kv in zip(accounts, found, strict=True)}
 
     def named(self, failure: Exception) -> str:
         assert isinstance(failure, grpc.aio.AioRpcError)
         return str(failure.code().name).lower()
+
+
+def _version(kv: Any) -> int:
+    """How often an account was changed: the first time its key was put was no change."""
+    return int(kv.version) - 1
 
 
 def _reads(accounts: Iterable[int]) -> list[RequestOp]:

@@ -36,12 +36,15 @@ SCHEMA: Final = """
 CREATE TABLE accounts (
   id integer PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0), version integer NOT NULL
 ) WITH (fillfactor = 70);
-CREATE FUNCTION pay(ids integer[], deltas bigint[]) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pay(ids integer[], deltas bigint[], seen integer[], versions integer[])
+  RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   short boolean;
   found integer;
 BEGIN
-  PERFORM 1 FROM accounts WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+  PERFORM 1 FROM accounts WHERE id = ANY (ids || seen) ORDER BY id FOR UPDATE;
+  IF EXISTS (SELECT FROM accounts a JOIN unnest(seen, versions) AS s (id, version) USING (id)
+             WHERE a.version <> s.version) THEN RETURN 'condition_failed'; END IF;
   SELECT count(*), bool_or(a.balance + l.delta < 0) INTO found, short
     FROM accounts a JOIN unnest(ids, deltas) AS l (id, delta) USING (id);
   IF found < cardinality(ids) THEN RETURN 'unknown_account'; END IF;

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -14,9 +14,18 @@ from consensus.types import ClusterId
 from consensus.workload.engines.client import EngineClient
 from consensus.workload.engines.postgres import DATABASE, USER, PostgresBank
 
-PAY: Final = "SELECT pay($1::integer[], $2::bigint[])"
-READ: Final = "SELECT version, balance FROM accounts WHERE id = $1"
+PAY: Final = "SELECT pay($1::integer[], $2::bigint[], $3::integer[], $4::integer[])"
+READ: Final = "SELECT id, version, balance FROM accounts WHERE id = ANY ($1::integer[])"
 LOCKED: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+
+class _Part(NamedTuple):
+    """What a transfer is on one shard: the arguments of ``pay``."""
+
+    accounts: list[int]
+    deltas: list[int]
+    seen: list[int]
+    versions: list[int]
 
 
 class _AbortError(Exception):
@@ -50,8 +59,8 @@ class PostgresClient(EngineClient):
     async def disconnect(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
-    async def transfer(self, legs: tuple[int, ...]) -> str | None:
-        parts = self._parts(legs)
+    async def transfer(self, legs: tuple[int, ...], versions: dict[int, int]) -> str | None:
+        parts = self._parts(legs, versions)
         try:
             if len(parts) > 1:
                 await self._across(parts)
@@ -65,25 +74,30 @@ class PostgresClient(EngineClient):
             return "lock_timeout"
 
     async def look(self, accounts: tuple[int, ...]) -> dict[int, tuple[int, int]]:
-        """From the primary."""
-        (cluster,) = self._directory.clusters_of_accounts(accounts)
-        values: dict[int, tuple[int, int]] = {}
+        """From the primary, in one statement: all of one snapshot."""
+        (cluster,) = self.directory.clusters_of_accounts(accounts)
         async with self._pools[cluster].acquire() as connection:
-            for account in accounts:
-                row = await connection.fetchrow(READ, account)
-                values[account] = (row[0], row[1])
-        return values
+            rows = await connection.fetch(READ, accounts)
+        return {account: (version, balance) for account, version, balance in rows}
 
-    def _parts(self, legs: tuple[int, ...]) -> dict[ClusterId, tuple[list[int], list[int]]]:
-        parts: dict[ClusterId, tuple[list[int], list[int]]] = {}
+    def _parts(self, legs: tuple[int, ...], versions: dict[int, int]) -> dict[ClusterId, _Part]:
+        parts: dict[ClusterId, _Part] = {}
+
+        def part(account: int) -> _Part:
+            (cluster,) = self.directory.clusters_of_accounts((account,))
+            return parts.setdefault(cluster, _Part([], [], [], []))
+
         for account, delta in zip(legs[::2], legs[1::2], strict=True):
-            (cluster,) = self._directory.clusters_of_accounts((account,))
-            ids, deltas = parts.setdefault(cluster, ([], []))
-            ids.append(account)
-            deltas.append(delta)
+            found = part(account)
+            found.accounts.append(account)
+            found.deltas.append(delta)
+        for account, version in versions.items():
+            found = part(account)
+            found.seen.append(account)
+            found.versions.append(version)
         return parts
 
-    async def _across(self, parts: dict[ClusterId, tuple[list[int], list[int]]]) -> None:
+    async def _across(self, parts: dict[ClusterId, _Part]) -> None:
         """Two-phase commit by the client: prepare on every primary at once, then commit on every one."""
         name = f"p{os.getpid()}-{next(self._names)}"
         connections = {cluster: await self._pools[cluster].acquire() for cluster in sorted(parts)}
@@ -104,7 +118,7 @@ class PostgresClient(EngineClient):
             for cluster, connection in connections.items():
                 await self._pools[cluster].release(connection)
 
-    async def _prepare(self, connection: Any, name: str, part: tuple[list[int], list[int]]) -> None:
+    async def _prepare(self, connection: Any, name: str, part: _Part) -> None:
         await connection.execute("BEGIN")
         try:
             reason = await connection.fetchval(PAY, *part)
