@@ -29,6 +29,9 @@ OVER_S = 180
 ROUNDS = 40
 ROUND_MS = 300
 """Twelve seconds of a few transfers each, so that charts and feeds have something to show."""
+LOAD_S = 50
+"""Of communities; after ``SEEN_S`` there is enough to plan by; accounts move while it goes on."""
+SEEN_S = 12
 NAMED = {"cluster-light": "/", "cluster-dark": "/", "transactions-light": "/transactions/"}
 """Pictures that other pages of the documentation show."""
 
@@ -90,12 +93,13 @@ def busy(site: Site) -> str:
 
 def prepared(site: Site) -> list[Shown]:
     """Make something of everything happen; the pages that show it."""
-    bench = site.post("benchmarks/", {"preset": "communities", "transactions": 60_000, "bank": "shown"})
-    bench = site.over(f"benchmarks/{bench['id']}/")
+    bench = site.post("benchmarks/", {"preset": "communities", "duration": LOAD_S, "bank": "shown"})
+    time.sleep(SEEN_S)
     plan = site.over(f"redistributions/{site.post('redistributions/', {'dry_run': True})['id']}/")
     if plan["status"] == "planned":
         site.post(f"redistributions/{plan['id']}/apply/")
         plan = site.over(f"redistributions/{plan['id']}/")
+    bench = site.over(f"benchmarks/{bench['id']}/")
     other = site.post("benchmarks/", {"preset": "high-throughput", "transactions": 40_000, "bank": "private"})
     other = site.over(f"benchmarks/{other['id']}/")
     verdict = site.post("verdicts/", {"kind": "simulation", "seed": 7})
