@@ -40,7 +40,7 @@ async def watch() -> None:
 
 
 class Replicas:
-    """Compares state hashes: those that nodes report every thousand slots, and those of now."""
+    """Compares state hashes: those that nodes report every thousand slots or less often, and those of now."""
 
     def __init__(self) -> None:
         self._differed: set[int] = set()

@@ -18,7 +18,11 @@ from bankweb.rest.problems import Problem
 from bankweb.rest.schema import documented
 from bankweb.rest.views import BankView, answer
 
-SLOT: Final = Param("slot", "int", "Slot whose state hash is wanted; one is kept every 1,000 slots.")
+SLOT: Final = Param(
+    "slot",
+    "int",
+    "Slot whose state hash is wanted: one is kept every 1,000 slots, of a large bank less often.",
+)
 NONZERO: Final = Param("nonzero", "bool", "Leave out accounts that hold nothing.", default=False)
 LOG_LIMIT: Final = LIMIT._replace(most=500)
 AFTER: Final = Param("after", "int", "Begin after this slot.", 0)

@@ -46,6 +46,9 @@ from consensus.types import (
 )
 
 HASH_EVERY_SLOTS = 1_000
+LARGE_ACCOUNTS = 20_000
+"""Each so many accounts of the bank add as many slots: between two hashes, more of them change."""
+LARGE_MAX = 10
 HASHES_KEPT = 32
 AUDITS_KEPT = 8
 ACCOUNT_CUTS_KEPT = 2
@@ -80,7 +83,7 @@ class Machine:
         self.account_cuts: dict[int, AccountCut] = {}
         """Accounts at the cuts of ``audits``; of fewer, since they are larger."""
         self.hashes: dict[Slot, bytes] = {}
-        """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`."""
+        """State hash at recent multiples of :data:`HASH_EVERY_SLOTS`, of a large bank at fewer of them."""
 
     def apply(self, slot: Slot, batch: Batch) -> list[Result]:
         """Apply the value of ``slot``, which must be the next one. Returns what the entries did."""
@@ -96,7 +99,7 @@ class Machine:
                 results.append(applied)
             else:
                 index = self._other(slot, batch.ballot, index, entry, results)
-        if slot % HASH_EVERY_SLOTS == 0:
+        if slot % (HASH_EVERY_SLOTS * min(LARGE_MAX, 1 + state.accounts_total // LARGE_ACCOUNTS)) == 0:
             self.hashes[slot] = state.digest()
             if len(self.hashes) > HASHES_KEPT:
                 del self.hashes[next(iter(self.hashes))]

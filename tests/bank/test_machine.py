@@ -369,6 +369,16 @@ def test_the_hash_is_kept_for_the_last_thousandth_slots(monkeypatch: pytest.Monk
     assert machine.hashes[120] == machine.state.digest()
 
 
+@pytest.mark.parametrize(("accounts", "every"), [(19_999, 3), (20_000, 6), (65_000, 12), (10_000_000, 30)])
+def test_a_large_bank_keeps_it_less_often(monkeypatch: pytest.MonkeyPatch, accounts: int, every: int) -> None:
+    monkeypatch.setattr(machine_module, "HASH_EVERY_SLOTS", 3)
+    machine = machine_of()
+    machine.state.accounts_total = accounts
+    while machine.state.slot < 121:
+        apply(machine)
+    assert list(machine.hashes)[-4:] == list(range(120 - 3 * every, 121, every))
+
+
 # --- the short way and the general way ---------------------------------------------------
 
 AMOUNTS = st.sampled_from(
