@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 SendMessage = Callable[[dict[str, Any]], Awaitable[None]]
 
 CLOSE_NOWHERE: Final = 4404
+GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""The state on show is a great many objects without a cycle, and each look through them is a pause."""
 
 
 class Handler(ASGIHandler):
@@ -184,12 +187,20 @@ def _leave_bodies_to_django() -> None:
     WebRequest.__init__ = make
 
 
+async def _collect_rarely() -> None:
+    """What there is once the bank is up stays; requests make few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 # The store's writer thread must not wait five milliseconds for its turn while the loop is busy.
 sys.setswitchinterval(0.001)
 live()
 steps.steps()
 owners.watch()
 redistributions().start()
+at_first_worker(_collect_rarely)
 at_first_worker(trigger().begin)
 at_first_worker(benchmark_records.fail_unfinished)
 at_first_worker(lab_records.fail_unfinished)
