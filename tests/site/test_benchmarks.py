@@ -198,7 +198,6 @@ async def test_another_engine_runs_right_after_the_bank(site: Site) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"engine": "postgres", "preset": "smallbank"}, "engine"),
         ({"engine": "postgres", "bank": "shown"}, "engine"),
         ({"engine": "etcd", "generators": 2}, "generators"),
         ({"engine": "mysql"}, "engine"),
@@ -207,6 +206,13 @@ async def test_another_engine_runs_right_after_the_bank(site: Site) -> None:
 async def test_what_goes_with_the_bank_only_is_refused(site: Site, body: dict[str, Any], field: str) -> None:
     answer = await site.post("/api/benchmarks/", body)
     assert (answer.status, answer.json["field"]) == (400, field)
+
+
+def test_mixes_run_on_other_engines_too() -> None:
+    from bankweb.benchmarks.api import parameters_of
+
+    found = parameters_of({"engine": "postgres", "preset": "smallbank", "mix": "ycsb-f"})
+    assert (found["engine"], found["mix"]) == ("postgres", "ycsb-f")
 
 
 async def test_on_the_bank_on_show_they_wait_for_it(site: Site) -> None:
