@@ -154,6 +154,7 @@ def measure(browser: Browser, url: str, path: str, title: str, options: argparse
     session = context.new_cdp_session(page)
     session.send("Performance.enable")
     run(page, source, SETTLE_S)
+    began = heap(page, session)
     page.evaluate(WATCH)
     before = metrics(session)
     run(page, source, options.seconds)
@@ -168,11 +169,10 @@ def measure(browser: Browser, url: str, path: str, title: str, options: argparse
         Row(title, "script a frame, ms", SCRIPT_MS_MAX, script_ms),
     ]
     if options.heap:
-        began = heap(page, session)
         run(page, source, options.heap)
         ended = heap(page, session)
         grown = 100 * (ended / began - 1)
-        name = f"heap from {began / 1e6:.1f} to {ended / 1e6:.1f} MB in {options.heap:g} s, %"
+        name = f"heap from {began / 1e6:.1f} to {ended / 1e6:.1f} MB in {options.seconds + options.heap:g} s, %"
         rows.append(Row(title, name, HEAP_GROWTH_PCT_MAX, grown))
     context.close()
     return rows

@@ -18,6 +18,9 @@ from consensus.types import AccountId, Ballot, ClusterId, Slot, TxId
 
 NUMBER_BYTES = 8
 
+OPEN_TIDIED_MIN: Final = 1_024
+"""Entries of transactions that this cluster coordinates before those that ended are looked for."""
+
 
 def tx_key(tx: TxId) -> bytes:
     """Canonical bytes of a TxId, key of the tables about transactions."""
@@ -26,10 +29,6 @@ def tx_key(tx: TxId) -> bytes:
 
 def tx_of_key(key: bytes) -> TxId:
     return TxId(key[:-NUMBER_BYTES], int.from_bytes(key[-NUMBER_BYTES:], "big"))
-
-
-OPEN_TIDIED_MIN: Final = 1_024
-"""Entries of transactions that this cluster coordinates before those that ended are looked for."""
 
 
 class Prepared(msgspec.Struct, array_like=True, gc=False):

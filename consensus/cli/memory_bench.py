@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any, Final
@@ -67,6 +68,9 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             result = await run_bench(topology, bank.secret, bench)
         finally:
             watching.cancel()
+            # If it had ended by itself, what ended it is raised here.
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
     half = min(seen, key=lambda held: abs(held["s"] - options.duration / 2))
     rows = []
     for name in ("nodes", "site"):

@@ -256,9 +256,11 @@ def test_what_ended_is_forgotten_although_nobody_asks(monkeypatch: pytest.Monkey
     """A follower is never asked for the lowest open transaction."""
     monkeypatch.setattr("consensus.bank.cross.OPEN_TIDIED_MIN", 8)
     machine = machine_of()
-    apply(machine, cross(0, pay(1, 11, 5)))  # prepared in slot 2, and open for good
+    apply(machine, cross(0, pay(1, 11, 5)))  # prepared in slot 2, and open until the end
+    apply(machine, cross(1, pay(3, 11, 5)))  # prepared in slot 3, decided, and not acknowledged until the end
+    decide(machine, number=1)
     most = 0
-    for number in range(1, 60):
+    for number in range(2, 60):
         apply(machine, cross(number, pay(2, 11, 1)))
         at = machine.state.slot
         decide(machine, number=number)
@@ -268,6 +270,8 @@ def test_what_ended_is_forgotten_although_nobody_asks(monkeypatch: pytest.Monkey
     assert machine.state.cross.own_finished_below(1_000) == 2
     decide(machine)
     apply(machine, Finish([TxRow(ALICE, 0, 2)]))
+    assert machine.state.cross.own_finished_below(1_000) == 3
+    apply(machine, Finish([TxRow(ALICE, 1, 3)]))
     assert machine.state.cross.own_finished_below(1_000) == 1_000
 
 
