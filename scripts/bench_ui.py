@@ -172,7 +172,8 @@ def measure(browser: Browser, url: str, path: str, title: str, options: argparse
         run(page, source, options.heap)
         ended = heap(page, session)
         grown = 100 * (ended / began - 1)
-        name = f"heap from {began / 1e6:.1f} to {ended / 1e6:.1f} MB in {options.seconds + options.heap:g} s, %"
+        seconds = options.seconds + options.heap
+        name = f"heap from {began / 1e6:.1f} to {ended / 1e6:.1f} MB in {seconds:g} s, %"
         rows.append(Row(title, name, HEAP_GROWTH_PCT_MAX, grown))
     context.close()
     return rows
