@@ -21,33 +21,69 @@ export function markOf(event) {
   return (event.k === "paxos.ballot" ? event.b[1] : event.leader) === event.n ? cls : "";
 }
 
-/** Marks of a run, by time. Those of the oldest time go when there are too many. */
+/** Marks of a class that are no farther apart become one when there are too many: a time bar of ten minutes shows no more. */
+const MERGED_US = 5_000_000;
+/** Of a recording, which may be hours long and does not grow, so many are kept. */
+export const RECORDED_MAX = 5_000;
+
+/**
+ * @typedef {object} Mark
+ * @property {string} cls
+ * @property {object} first event, and
+ * @property {object} last of those that it stands for: the same for most
+ * @property {number} stands how many
+ */
+
+/**
+ * Marks of a run, by time. The newest stand for themselves; of those before them close ones become one, and the oldest
+ * go when that is too many.
+ */
 export class Marks {
-  constructor(most = 5_000) {
-    this.most = most;
-    /** Marked events, in the order of `q`. */
-    this.events = [];
+  /** @param {number} newest left whole @param {number} older after that */
+  constructor(newest = 100, older = 600) {
+    this.newest = newest;
+    this.older = older;
+    /** In the order of `q`. @type {Mark[]} */
+    this.marks = [];
+    this.limit = 2 * newest;
     /** Grows with each change. */
     this.version = 0;
   }
 
   /** Take in the marked ones of `events`; what is known already, and what is of older order numbers, may be among them. */
   add(events) {
-    const fresh = events.filter((event) => markOf(event) !== "");
+    const fresh = [];
+    for (const event of events) {
+      const cls = markOf(event);
+      if (cls !== "") fresh.push({ cls, first: event, last: event, stands: 1 });
+    }
     if (fresh.length === 0) return;
     this.version += 1;
-    const last = this.events.at(-1)?.q ?? -1;
-    if (fresh.every((event, index) => event.q > (index ? fresh[index - 1].q : last))) {
-      this.events.push(...fresh);
+    const latest = this.marks.reduce((most, { last }) => Math.max(most, last.q), -1);
+    if (fresh.every(({ first: { q } }, index) => q > (index ? fresh[index - 1].first.q : latest))) {
+      this.marks = [...this.marks, ...fresh];
     } else {
-      const all = new Map([...this.events, ...fresh].map((event) => [event.q, event]));
-      this.events = [...all.values()].sort((a, b) => a.q - b.q);
+      const seen = new Set();
+      const unknown = fresh.filter(({ cls, first: { q } }) => {
+        const known = seen.has(q) || this.marks.some((mark) => mark.cls === cls && mark.first.q <= q && q <= mark.last.q);
+        seen.add(q);
+        return !known;
+      });
+      this.marks = [...this.marks, ...unknown].sort((a, b) => a.first.q - b.first.q);
     }
-    if (this.events.length > this.most) this.events.splice(0, this.events.length - this.most);
+    if (this.marks.length > this.limit) this.#thin();
+  }
+
+  /** How many events of each class were taken in and not left out. @returns {Record<string, number>} */
+  get counts() {
+    const counts = {};
+    for (const { cls, stands } of this.marks) counts[cls] = (counts[cls] ?? 0) + stands;
+    return counts;
   }
 
   clear() {
-    this.events = [];
+    this.marks = [];
+    this.limit = 2 * this.newest;
     this.version += 1;
   }
 
@@ -55,20 +91,40 @@ export class Marks {
   between(from, to, places = 100) {
     const width = Math.max(1, (to - from) / places);
     const found = new Map();
-    for (const event of this.events) {
-      if (event.ts < from || event.ts > to) continue;
-      const cls = markOf(event);
-      const key = `${cls} ${Math.floor((event.ts - from) / width)}`;
+    for (const { cls, first, stands } of this.marks) {
+      if (first.ts < from || first.ts > to) continue;
+      const key = `${cls} ${Math.floor((first.ts - from) / width)}`;
       const mark = found.get(key);
-      if (mark) mark[2] += 1;
-      else found.set(key, [cls, event, 1]);
+      if (mark) mark[2] += stands;
+      else found.set(key, [cls, first, stands]);
     }
     return [...found.values()];
   }
 
   /** The next (1) or previous (-1) event of a class, seen from order number `q`; null when there is none. */
   next(q, direction, cls) {
-    const fits = (event) => markOf(event) === cls && (direction > 0 ? event.q > q : event.q < q);
-    return (direction > 0 ? this.events.find(fits) : this.events.findLast(fits)) ?? null;
+    if (direction > 0) {
+      const mark = this.marks.find((one) => one.cls === cls && one.last.q > q);
+      return mark ? (mark.first.q > q ? mark.first : mark.last) : null;
+    }
+    const mark = this.marks.findLast((one) => one.cls === cls && one.first.q < q);
+    return mark ? (mark.last.q < q ? mark.last : mark.first) : null;
+  }
+
+  #thin() {
+    const older = [];
+    const latest = {};
+    for (const mark of this.marks.slice(0, -this.newest)) {
+      const before = latest[mark.cls];
+      if (before && mark.last.ts - before.first.ts < MERGED_US) {
+        before.last = mark.last;
+        before.stands += mark.stands;
+      } else {
+        latest[mark.cls] = { ...mark };
+        older.push(latest[mark.cls]);
+      }
+    }
+    this.marks = [...older.slice(-this.older), ...this.marks.slice(-this.newest)];
+    this.limit = this.marks.length + this.newest;
   }
 }

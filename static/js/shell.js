@@ -3,6 +3,7 @@
 import { find, findAll, show } from "./dom.js";
 import { leveled, startLevels } from "./level.js";
 import { Live } from "./live.js";
+import { RECORDED_MAX } from "./marks.js";
 import { Moves, numberOf } from "./moves.js";
 import { narrator, notability } from "./narrate.js";
 import { startCopy } from "./parts/copy.js";
@@ -117,6 +118,7 @@ async function startReplay(base, narrate) {
     showHeld(store, narrate);
   });
   await moves.goto(time, numberOf(new URLSearchParams(location.search), "q"));
+  moves.marks.older = RECORDED_MAX;
   moves.marks.add(await recorded.marks(told.start));
   store.wake();
   document.body.dataset.replayReady = "";

@@ -2,7 +2,7 @@
 
 import { attribute, find, make, text } from "../dom.js";
 import { ballot, count, moment } from "../format.js";
-import { MARK_WORDS, markOf } from "../marks.js";
+import { MARK_WORDS } from "../marks.js";
 import { feedRows } from "../parts/feed.js";
 import { plain } from "../parts/frame.js";
 import { RecordedList } from "../parts/recordedlist.js";
@@ -44,8 +44,7 @@ function where(at, view, narrate) {
 
 /** How many marks of each class the recording has. */
 function showTally(marks) {
-  const counts = {};
-  for (const event of marks.events) counts[markOf(event)] = (counts[markOf(event)] ?? 0) + 1;
+  const { counts } = marks;
   const words = Object.entries(MARK_WORDS).filter(([cls]) => counts[cls])
     .map(([cls, word]) => make("span", {}, make("i", { class: `time-mark mark-of-${cls}` }), `${word}: ${count(counts[cls])}`));
   find("[data-tally]").replaceChildren(...words);
