@@ -31,6 +31,13 @@ def tx_of_key(key: bytes) -> TxId:
     return TxId(key[:-NUMBER_BYTES], int.from_bytes(key[-NUMBER_BYTES:], "big"))
 
 
+def others_of(homes: tuple[ClusterId, ...], own: ClusterId) -> tuple[ClusterId, ...]:
+    """Clusters of ``homes`` other than ``own``, ascending."""
+    if len(homes) == 2 and own in homes and homes[0] != homes[1]:
+        return (homes[0] + homes[1] - own,)
+    return tuple(sorted(set(homes) - {own}))
+
+
 class Prepared(msgspec.Struct, array_like=True, gc=False):
     """A transaction between its P and its decision, in one of its clusters.
 
@@ -61,13 +68,6 @@ class Prepared(msgspec.Struct, array_like=True, gc=False):
         """Whether this is the coordinator's side."""
         return bool(self.homes)
 
-    def participants(self, own: ClusterId) -> tuple[ClusterId, ...]:
-        """Clusters other than ``own`` that have a leg, ascending."""
-        homes = self.homes
-        if len(homes) == 2 and own in homes and homes[0] != homes[1]:
-            return (homes[0] + homes[1] - own,)
-        return tuple(sorted(set(self.homes) - {own}))
-
 
 class Unfinished(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A decision of this coordinator that some participant may not have applied yet."""
@@ -96,10 +96,11 @@ class CrossState:
         self.finished: dict[TxId, FinishedTx] = {}
         self.finished_below: dict[ClusterId, Slot] = {}
         self.prepared_changes: Changes[TxId] = Changes()
-        self.undo_changes: Changes[AccountId] = Changes()
         self.unfinished_changes: Changes[TxId] = Changes()
         self.finished_changes: Changes[TxId] = Changes()
         self.below_changes: Changes[ClusterId] = Changes()
+        self._undo_changes: set[AccountId] = set()
+        """Accounts whose undo record changed besides those of ``prepared_changes``: which stood, and fell."""
         self._by_number: dict[ClusterId, list[tuple[Slot, TxId]]] = {}
         self._coordinating: list[tuple[Slot, TxId]] = []
         """A heap of those that are open, and of some that were."""
@@ -111,27 +112,25 @@ class CrossState:
         """Lock the own legs' accounts and note their undo records."""
         self.prepared[tx] = prepared
         self.prepared_changes.put(tx)
-        legs, locks = prepared.legs, self.locks
-        for i in range(0, len(legs), 2):
-            account = legs[i]
+        legs, locks, undo = prepared.legs, self.locks, self.undo
+        for account, delta in (legs,) if len(legs) == 2 else zip(legs[::2], legs[1::2], strict=True):
             assert account not in locks, f"account {account} locked twice"
             locks[account] = tx
-            self.undo[account] = legs[i + 1]
-            self.undo_changes.put(account)
+            undo[account] = delta
         if prepared.homes:
             self.coordinate(tx, prepared.at)
 
     def release(self, tx: TxId, prepared: Prepared) -> None:
         """The decision is applied: locks and undo records fall."""
         del self.prepared[tx]
+        accounts = prepared.legs[::2]
+        if tx not in self.prepared_changes.born:
+            self._undo_changes.update(accounts)
         self.prepared_changes.drop(tx)
-        legs = prepared.legs
-        for i in range(0, len(legs), 2):
-            account = legs[i]
+        for account in accounts:
             holder = self.locks.pop(account)
             assert holder == tx
             del self.undo[account]
-            self.undo_changes.drop(account)
 
     # --- the coordinator's memory ------------------------------------------------------
 
@@ -206,8 +205,13 @@ class CrossState:
 
     def take_changes(self) -> Iterator[tuple[str, int | bytes]]:
         """(table, key) of the rows to look at since this was last called."""
-        yield from (("prepared", tx_key(tx)) for tx in self.prepared_changes.take())
-        yield from (("undo", account) for account in self.undo_changes.take())
+        accounts, self._undo_changes = self._undo_changes, set()
+        for tx in self.prepared_changes.take():
+            yield "prepared", tx_key(tx)
+            prepared = self.prepared.get(tx)
+            if prepared is not None:
+                accounts.update(prepared.legs[::2])
+        yield from (("undo", account) for account in accounts)
         yield from (("unfinished", tx_key(tx)) for tx in self.unfinished_changes.take())
         yield from (("finished", tx_key(tx)) for tx in self.finished_changes.take())
         yield from (("finished_below", cluster) for cluster in self.below_changes.take())
@@ -217,7 +221,7 @@ class CrossState:
     def index(self) -> None:
         """Rebuild what is not stored, after rows were put in. All of them are to be looked at."""
         self.prepared_changes.changed.update(self.prepared)
-        self.undo_changes.changed.update(self.undo)
+        self._undo_changes.update(self.undo)
         self.unfinished_changes.changed.update(self.unfinished)
         self.finished_changes.changed.update(self.finished)
         self.below_changes.changed.update(self.finished_below)

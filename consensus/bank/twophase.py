@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from consensus.bank.cross import FinishedTx, Prepared, Unfinished
+from consensus.bank.cross import FinishedTx, Prepared, Unfinished, others_of
 from consensus.bank.rules import first_debited, judge, well_formed
 from consensus.bank.sessions import Session
 from consensus.bank.state import Account, BankState
 from consensus.messages.client import Outcome, Refusal, Status
 from consensus.messages.entries import CrossItem, CrossPrepare, Decide, Finish, PartDecide, PartPrepare
 from consensus.messages.txn import MOVED, DecisionRow, PrepareRow, TxRow, VoteRow
-from consensus.types import BALLOT_NONE, AccountId, Ballot, ClusterId, SessionId, Slot, TxId
+from consensus.types import BALANCE_MAX, BALLOT_NONE, AccountId, Ballot, ClusterId, SessionId, Slot, TxId
 
 
 class CrossPrepared(NamedTuple):
@@ -113,11 +113,39 @@ class TwoPhase:
         result: CrossPrepared,
         aborted: Decided,
     ) -> None:
+        legs, conditions = local_part(item, self.own)
+        proper = well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2
+        after = self._take_one(legs, conditions) if proper else None
+        if after is None:
+            after = self._judge_item(slot, index, ballot, tx, item, session, answer, result, aborted, proper)
+            if after is None:
+                return
+        prepared = Prepared(
+            tx.session, tx.number, self.own, slot, item.age_us, legs, after, slot, index, ballot,
+            item.legs, item.homes, item.conditions,
+        )  # fmt: skip
+        self.state.cross.hold(tx, prepared)
+        result.prepared.append(tx)
+
+    def _judge_item(
+        self,
+        slot: Slot,
+        index: int,
+        ballot: Ballot,
+        tx: TxId,
+        item: CrossItem,
+        session: Session,
+        answer: CrossAnswer,
+        result: CrossPrepared,
+        aborted: Decided,
+        proper: bool,
+    ) -> tuple[int, ...] | None:
+        """Version and balance of each own account if it commits, or None when the attempt has ended here."""
         state = self.state
         legs, conditions = local_part(item, self.own)
         status: int = Status.INVALID
         held: list[Account] = []
-        if well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2:
+        if proper:
             found = self._find(legs)
             taken = state.moves.taken
             if found is None or (taken and any(account in taken for account in legs[::2])):
@@ -126,13 +154,13 @@ class TwoPhase:
                 reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
                 answer.refused.append((item.number, reason))
                 self._take_back(slot, tx, item, aborted)
-                return
+                return None
             held = found
             if len(held) < len(legs) // 2:
                 status = Status.UNKNOWN_ACCOUNT
             elif _any_in(state.cross.locks, held):
                 result.locked.append((tx.session, item))
-                return
+                return None
             else:
                 status = judge(state.accounts, held, legs, conditions)
         if status:
@@ -142,19 +170,12 @@ class TwoPhase:
             answer.numbers.append(item.number)
             answer.outcomes.append(outcome)
             self._take_back(slot, tx, item, aborted)
-            return
-        after = self._take(held, legs)
-        prepared = Prepared(
-            tx.session, tx.number, self.own, slot, item.age_us, legs, after, slot, index, ballot,
-            item.legs, item.homes, item.conditions,
-        )  # fmt: skip
-        state.cross.hold(tx, prepared)
-        result.prepared.append(tx)
+            return None
+        return self._take(held, legs)
 
     def _take_back(self, slot: Slot, tx: TxId, item: CrossItem, aborted: Decided) -> None:
         """The attempt of this slot ends without having been prepared: whoever was asked has to know."""
-        participants = tuple(sorted(set(item.homes) - {self.own}))
-        unfinished = Unfinished(slot, False, participants)
+        unfinished = Unfinished(slot, False, others_of(item.homes, self.own))
         self.state.cross.decided(tx, unfinished)
         self.state.cross.coordinate(tx, slot)
         aborted.decided.append((tx, unfinished))
@@ -178,6 +199,8 @@ class TwoPhase:
         result = Decided([], [])
         freed = result.freed.extend
         cross = self.state.cross
+        session: Session | None = None
+        answer: CrossAnswer | None = None
         for row in entry.rows:
             tx = TxId(row.session, row.number)
             prepared = cross.prepared.get(tx)
@@ -186,20 +209,22 @@ class TwoPhase:
                 continue
             self._settle(tx, prepared, commit=not row.status)
             freed(prepared.legs[::2])
-            unfinished = Unfinished(prepared.at, not row.status, prepared.participants(self.own))
+            unfinished = Unfinished(prepared.at, not row.status, others_of(prepared.homes, self.own))
             cross.decided(tx, unfinished)
             result.decided.append((tx, unfinished))
-            session = self.state.sessions.get(row.session)
-            answer = answers.get(row.session)
-            if answer is None:
-                answer = answers[row.session] = CrossAnswer(row.session, [], [], [])
+            if answer is None or row.session != answer.session:
+                session = self.state.sessions.get(row.session)
+                answer = answers.get(row.session)
+                if answer is None:
+                    answer = answers[row.session] = CrossAnswer(row.session, [], [], [])
+                if session is not None:
+                    self.state.touch_session(row.session)
             if row.status == MOVED:
                 answer.refused.append((row.number, Refusal.MIGRATING))
             elif session is not None and session.spans(row.number):
                 payer = first_debited(prepared.all_legs)
                 outcome = Outcome(row.status, slot, index, ballot, row.legs, row.parts, payer)
                 session.outcomes[row.number] = outcome
-                self.state.touch_session(row.session)
                 answer.numbers.append(row.number)
                 answer.outcomes.append(outcome)
             else:
@@ -245,30 +270,40 @@ class TwoPhase:
         row: PrepareRow,
         result: PartPrepared,
     ) -> None:
+        after = self._take_one(row.legs, row.conditions)
+        if after is None:
+            after = self._judge_row(slot, index, ballot, row, result)
+            if after is None:
+                return
+        prepared = Prepared(
+            row.session, row.number, coordinator, row.at, row.age_us, row.legs, after, slot, index, ballot
+        )
+        self.state.cross.hold(tx, prepared)
+        result.votes.append(yes(prepared))
+
+    def _judge_row(
+        self, slot: Slot, index: int, ballot: Ballot, row: PrepareRow, result: PartPrepared
+    ) -> tuple[int, ...] | None:
+        """Version and balance of each own account if it commits, or None when the row is not prepared."""
         state = self.state
         held = self._find(row.legs)
         taken = state.moves.taken
         if held is None or (taken and _any_in(taken, held)):
             result.votes.append(moved(state, row))
-            return
+            return None
         status: int = Status.COMMITTED
         if len(held) < len(row.legs) // 2:
             status = Status.UNKNOWN_ACCOUNT
         elif _any_in(state.cross.locks, held):
             result.locked.append(row)
-            return
+            return None
         else:
             status = judge(state.accounts, held, row.legs, row.conditions)
         if status:
             seen = tuple([x for a in held for x in (a.version, a.balance)])
             result.votes.append(VoteRow(row.session, row.number, row.at, status, slot, index, ballot, seen))
-            return
-        after = self._take(held, row.legs)
-        prepared = Prepared(
-            row.session, row.number, coordinator, row.at, row.age_us, row.legs, after, slot, index, ballot
-        )
-        state.cross.hold(tx, prepared)
-        result.votes.append(yes(prepared))
+            return None
+        return self._take(held, row.legs)
 
     def part_decide(self, entry: PartDecide) -> PartDecided:
         """C or A at a participant. Repeated ones only repeat the acknowledgement."""
@@ -295,8 +330,6 @@ class TwoPhase:
     def _find(self, legs: tuple[int, ...]) -> list[Account] | None:
         """The legs' accounts: None when one is owned elsewhere, fewer than legs when one does not exist."""
         state = self.state
-        if len(legs) == 2 and (only := state.accounts.get(legs[0])) is not None:
-            return [only]
         held: list[Account] = []
         missing = False
         for account_id in legs[::2]:
@@ -309,16 +342,27 @@ class TwoPhase:
                 missing = True
         return [] if missing else held
 
+    def _take_one(self, legs: tuple[int, ...], conditions: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The common case of finding, judging and :meth:`_take`: one account, and nothing in the way.
+
+        None when anything is; the general rules then say what.
+        """
+        state = self.state
+        if len(legs) != 2 or conditions or state.captures:
+            return None
+        account_id, delta = legs
+        account = state.accounts.get(account_id)
+        if account is None or not delta or account_id in state.cross.locks or account_id in state.moves.taken:
+            return None
+        balance = account.balance + delta
+        if not 0 <= balance <= BALANCE_MAX:
+            return None
+        state.touched_accounts.add(account_id)
+        account.balance = balance
+        return (account.version + 1, balance)
+
     def _take(self, held: list[Account], legs: tuple[int, ...]) -> tuple[int, ...]:
         """Apply the deltas, subject to undo; returns version and balance of each account if it commits."""
-        if len(held) == 1 and (delta := legs[1]):
-            account = held[0]
-            if self.state.captures:
-                self.state.changing(account)
-            else:
-                self.state.touched_accounts.add(account.id)
-            account.balance += delta
-            return (account.version + 1, account.balance)
         after: list[int] = []
         for account, delta in zip(held, legs[1::2], strict=True):
             if delta:
@@ -331,15 +375,14 @@ class TwoPhase:
         """Make a prepared transaction's changes final, or take its deltas back."""
         state = self.state
         legs = prepared.legs
-        for i in range(0, len(legs), 2):
-            delta = legs[i + 1]
+        for account_id, delta in (legs,) if len(legs) == 2 else zip(legs[::2], legs[1::2], strict=True):
             if not delta:
                 continue
-            account = state.accounts[legs[i]]
+            account = state.accounts[account_id]
             if state.captures:
                 state.changing(account)
             else:
-                state.touched_accounts.add(account.id)
+                state.touched_accounts.add(account_id)
             if commit:
                 account.version += 1
             else:
@@ -413,7 +456,7 @@ def local_part(item: CrossItem, own: ClusterId) -> tuple[tuple[int, ...], tuple[
 def part_rows(session: SessionId, item: CrossItem, at: Slot, own: ClusterId) -> dict[ClusterId, PrepareRow]:
     """What each participant is asked to prepare, by cluster, ascending."""
     rows: dict[ClusterId, PrepareRow] = {}
-    for cluster in sorted(set(item.homes) - {own}):
+    for cluster in others_of(item.homes, own):
         legs, conditions = local_part(item, cluster)
         rows[cluster] = PrepareRow(session, item.number, at, item.age_us, legs, conditions)
     return rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
 from zlib import crc32
 
 from consensus.effects import Append, Event, Outputs, Send
@@ -18,6 +18,19 @@ TOGETHER: Final = 4
 """Transactions of a session that follow each other and are sampled together; a power of two."""
 _TOGETHER_BITS: Final = TOGETHER.bit_length() - 1
 _MASK = (1 << 64) - 1
+
+
+class AboutTx(Protocol):
+    """A row about one transaction."""
+
+    @property
+    def session(self) -> SessionId: ...
+
+    @property
+    def number(self) -> int: ...
+
+
+R = TypeVar("R", bound=AboutTx)
 
 
 class Context:
@@ -100,6 +113,21 @@ class Context:
         if lowest > start + max(numbers, default=-1):
             return []
         return [i for i, n in enumerate(numbers) if not (start + n) & rest]
+
+    def traced_rows(self, rows: Iterable[R]) -> list[R]:
+        """Rows about transactions whose events are wanted. As :meth:`traces_tx`, for many at once."""
+        watched = self.trace_level > 0
+        rest = (self.sample_every << _TOGETHER_BITS) - TOGETHER
+        wanted: list[R] = []
+        before = b""
+        kept, start = False, 0
+        for row in rows:
+            session = row.session
+            if session != before:
+                before, kept, start = session, session.startswith(KEPT_PREFIX), crc32(session)
+            if kept or (watched and not (start + row.number) & rest):
+                wanted.append(row)
+        return wanted
 
     def event(self, kind: str, **fields: Any) -> None:
         self.out.events.append(Event(kind, fields))

@@ -41,9 +41,8 @@ def wants_trace(ctx: Context, batch: entries.Batch) -> bool:
             ):
                 return True
         elif isinstance(entry, entries.PartPrepare | entries.Decide | entries.PartDecide):
-            for row in entry.rows:
-                if ctx.traces_tx(row.session, row.number):
-                    return True
+            if ctx.traced_rows(entry.rows):
+                return True
         elif isinstance(entry, entries.Abort) and ctx.traces_tx(entry.session, entry.number):
             return True
     return False
@@ -75,27 +74,24 @@ def _contents(batch: entries.Batch) -> dict[str, Any]:
 
 def _trace_result(replica: Replica, slot: Slot, result: Result) -> None:
     ctx = replica.ctx
-    traces = ctx.traces_tx
     if isinstance(result, Applied):
         ctx.outcomes_applied += len(result.numbers)
         if result.numbers and ctx.traces(result.session):
             _trace_outcomes(replica, slot, result)
     elif isinstance(result, CrossPrepared):
-        for tx in result.prepared:
-            if traces(*tx):
-                _trace_lock(replica, tx)
+        for tx in ctx.traced_rows(result.prepared):
+            _trace_lock(replica, tx)
     elif isinstance(result, PartPrepared):
-        for vote in result.votes:
-            if not vote.status and traces(vote.session, vote.number):
+        for vote in ctx.traced_rows(result.votes):
+            if not vote.status:
                 _trace_lock(replica, TxId(vote.session, vote.number))
     elif isinstance(result, PartDecided):
         ctx.outcomes_applied += len(result.acks)
-        for row in result.acks:
-            if traces(row.session, row.number):
-                tx = TxId(row.session, row.number)
-                known = replica.machine.state.cross.finished.get(tx)
-                outcome = "committed" if known is not None and known.commit else "aborted"
-                ctx.event("tx.apply", tx=str(tx), s=slot, outcome=outcome)
+        for row in ctx.traced_rows(result.acks):
+            tx = TxId(row.session, row.number)
+            known = replica.machine.state.cross.finished.get(tx)
+            outcome = "committed" if known is not None and known.commit else "aborted"
+            ctx.event("tx.apply", tx=str(tx), s=slot, outcome=outcome)
 
 
 def _trace_outcomes(replica: Replica, slot: Slot, applied: Applied) -> None:

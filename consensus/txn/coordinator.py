@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from consensus.bank.cross import Prepared, Unfinished
+from consensus.bank.cross import Prepared, Unfinished, others_of
 from consensus.bank.state import BankState
 from consensus.bank.twophase import decision_row, part_rows
 from consensus.messages.client import Status
@@ -85,6 +85,8 @@ class Coordinator:
         self._deadline_us = int(ctx.topology.timings.twopc_ms * 1000)
         self._open: dict[TxId, OpenTx] = {}
         self._unacked: dict[TxId, Unacked] = {}
+        self._look_us = 0
+        """Nothing has to be sent again or given up before."""
         self._prepares: dict[tuple[ClusterId, bool], list[PrepareRow]] = {}
         self._decisions: dict[tuple[ClusterId, bool], list[DecisionRow]] = {}
 
@@ -113,6 +115,7 @@ class Coordinator:
             self._adopt(prepared)
             return
         open_.prepared = prepared
+        self._look_us = min(self._look_us, open_.deadline_us)
         self._maybe_decide(tx, open_)
 
     def drop(self, tx: TxId) -> None:
@@ -130,7 +133,7 @@ class Coordinator:
         unfinished = state.cross.unfinished.get(tx)
         if unfinished is not None and unfinished.at == at:
             return
-        for cluster in sorted(set(item.homes) - {self._ctx.cluster.id}):
+        for cluster in others_of(item.homes, self._ctx.cluster.id):
             if verdict(state, tx, cluster, at) is False:
                 row = DecisionRow(tx.session, tx.number, at, False)
                 self._decisions.setdefault((cluster, False), []).append(row)
@@ -148,16 +151,18 @@ class Coordinator:
                 self._maybe_decide(tx, open_)
 
     def _maybe_decide(self, tx: TxId, open_: OpenTx) -> None:
-        if open_.prepared is None or not open_.votes:
+        votes = open_.votes
+        if open_.prepared is None or not votes:
             return
-        against = next((vote for vote in open_.votes.values() if vote.status), None)
-        if against is not None:
-            self._propose(tx, DecideRow(tx.session, tx.number, against.status, _legs(open_, commit=False)))
-        elif len(open_.votes) == len(open_.rows):
+        for vote in votes.values():
+            if vote.status:
+                self._propose(tx, DecideRow(tx.session, tx.number, vote.status, _legs(open_, commit=False)))
+                return
+        if len(votes) == len(open_.rows):
             parts: list[int] = []
-            legs = _legs(open_, commit=True)
-            for cluster, vote in sorted(open_.votes.items()):
+            for cluster, vote in sorted(votes.items()) if len(votes) > 1 else votes.items():
                 parts += (cluster, vote.slot, vote.index, *vote.ballot)
+            legs = _legs(open_, commit=True)
             self._propose(tx, DecideRow(tx.session, tx.number, Status.COMMITTED, legs, tuple(parts)))
 
     def _propose(self, tx: TxId, row: DecideRow) -> None:
@@ -170,13 +175,17 @@ class Coordinator:
 
     def on_decided(self, decided: list[tuple[TxId, Unfinished]]) -> None:
         """Decisions are applied: tell the participants."""
+        wanted = set(self._ctx.traced_rows([tx for tx, _ in decided]))
+        commits = 0
         for tx, unfinished in decided:
             self._open.pop(tx, None)
-            self._ctx.counters["twopc_commits" if unfinished.commit else "twopc_aborts"] += 1
-            if self._ctx.traces_tx(*tx):
+            commits += unfinished.commit
+            if tx in wanted:
                 outcome = "committed" if unfinished.commit else "aborted"
                 self._ctx.event("tx.decide", tx=str(tx), s=self._state().slot, outcome=outcome)
             self._send_decision(tx, unfinished)
+        self._ctx.counters["twopc_commits"] += commits
+        self._ctx.counters["twopc_aborts"] += len(decided) - commits
 
     def _send_decision(self, tx: TxId, unfinished: Unfinished) -> None:
         row = decision_row(tx, unfinished)
@@ -220,16 +229,24 @@ class Coordinator:
     def on_time(self) -> None:
         """Send again what went unanswered; abort what ran out of time."""
         now = self._ctx.now_us
+        if now < self._look_us:
+            return
         resend_us = self._ctx.resend_us
+        # What begins from now on is not due before.
+        look_us = now + resend_us
         late: list[TxId] = []
         for tx, open_ in self._open.items():
             if now >= open_.deadline_us and open_.prepared is not None:
                 late.append(tx)
-            elif now - open_.sent_us >= resend_us:
+                continue
+            if now - open_.sent_us >= resend_us:
                 open_.sent_us = now
                 for cluster, row in open_.rows.items():
                     if cluster not in open_.votes:
                         self._prepares.setdefault((cluster, True), []).append(row)
+            look_us = min(look_us, open_.sent_us + resend_us)
+            if open_.prepared is not None:
+                look_us = min(look_us, open_.deadline_us)
         for tx in late:
             status = Status.PARTICIPANT_UNAVAILABLE
             self._propose(tx, DecideRow(tx.session, tx.number, status, _legs(self._open[tx], commit=False)))
@@ -238,6 +255,8 @@ class Coordinator:
                 unacked.sent_us = now
                 for cluster in unacked.waiting:
                     self._decisions.setdefault((cluster, True), []).append(unacked.row)
+            look_us = min(look_us, unacked.sent_us + resend_us)
+        self._look_us = look_us
 
     @property
     def busy(self) -> bool:
@@ -265,6 +284,7 @@ class Coordinator:
     def clear(self) -> None:
         self._open.clear()
         self._unacked.clear()
+        self._look_us = 0
         self._prepares.clear()
         self._decisions.clear()
 

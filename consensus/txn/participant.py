@@ -66,6 +66,8 @@ class Participant:
         self._deciding: set[TxId] = set()
         self._doubts: dict[TxId, int] = {}
         """Prepared here, and when to ask (again) how it ended."""
+        self._look_us = 0
+        """Nobody has to be asked before."""
         self._votes: dict[ClusterId, list[VoteRow]] = {}
         self._acks: dict[ClusterId, list[TxRow]] = {}
         self._asks: dict[ClusterId, list[TxRow]] = {}
@@ -145,17 +147,22 @@ class Participant:
     def _vote_no(self, coordinator: ClusterId, row: PrepareRow, status: int) -> None:
         vote = no(row, status)
         self._votes.setdefault(coordinator, []).append(vote)
-        self._trace(vote)
+        if self._ctx.traces_tx(vote.session, vote.number):
+            self._trace(vote)
 
     def on_prepared(self, result: PartPrepared) -> None:
         """A prepare entry is applied: its votes may leave. Rows that met a lock start over."""
+        acquired = 0
+        ask_us = self._ctx.now_us + self._doubt_us
         for vote in result.votes:
             tx = TxId(vote.session, vote.number)
             self._proposed.pop(tx, None)
-            self._trace(vote)
             if not vote.status:
-                self._ctx.counters["locks_acquired"] += 1
-                self._doubts[tx] = self._ctx.now_us + self._doubt_us
+                acquired += 1
+                self._doubts[tx] = ask_us
+        self._ctx.counters["locks_acquired"] += acquired
+        for vote in self._ctx.traced_rows(result.votes):
+            self._trace(vote)
         if result.votes:
             self._votes.setdefault(result.coordinator, []).extend(result.votes)
         for row in result.locked:
@@ -165,8 +172,6 @@ class Participant:
             self._new(result.coordinator, tx, row)
 
     def _trace(self, vote: VoteRow) -> None:
-        if not self._ctx.traces_tx(vote.session, vote.number):
-            return
         tx = TxId(vote.session, vote.number)
         why = (
             {"why": "moved" if vote.status == MOVED else Status(vote.status).name.lower()}
@@ -229,15 +234,21 @@ class Participant:
     def on_time(self) -> None:
         """Ask about what has been in doubt for too long."""
         now = self._ctx.now_us
+        if now < self._look_us:
+            return
         prepared = self._state().cross.prepared
+        # What is prepared or adopted from now on is not asked about before.
+        look_us = now + min(self._ctx.resend_us, self._doubt_us)
         for tx, ask_us in self._doubts.items():
             if now < ask_us:
+                look_us = min(look_us, ask_us)
                 continue
             held = prepared.get(tx)
             if held is None:
                 continue
             self._doubts[tx] = now + self._ctx.resend_us
             self._asks.setdefault(held.coordinator, []).append(TxRow(tx.session, tx.number, held.at))
+        self._look_us = look_us
 
     @property
     def busy(self) -> bool:
@@ -267,6 +278,7 @@ class Participant:
         self._proposed.clear()
         self._deciding.clear()
         self._doubts.clear()
+        self._look_us = 0
         self._votes.clear()
         self._acks.clear()
         self._asks.clear()

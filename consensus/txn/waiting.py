@@ -78,8 +78,11 @@ class Waiting:
 
     def free(self, accounts: Iterable[AccountId]) -> bool:
         """Whether none of ``accounts`` is locked, claimed, or waited for."""
-        locks = self._locks()
-        return not any(a in locks or a in self.claims or a in self._queues for a in accounts)
+        locks, claims, queues = self._locks(), self.claims, self._queues
+        for account in accounts:  # noqa: SIM110  (a generator costs more than the one account there mostly is)
+            if account in locks or account in claims or account in queues:
+                return False
+        return True
 
     def claim(self, accounts: Iterable[AccountId], age: Age) -> None:
         """Promise the locks to a prepare entry that is about to be proposed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consensus.bank.cross import Unfinished
+from consensus.bank.cross import Unfinished, others_of
 from consensus.bank.machine import Applied, Machine
 from consensus.bank.twophase import CrossPrepared, Decided, PartDecided, PartPrepared, local_part, part_rows
 from consensus.messages.client import Outcome, Refusal, Status
@@ -87,7 +87,7 @@ def test_prepare_takes_the_deltas_and_locks() -> None:
     assert cross_state.locks == {1: TX, 2: TX} and cross_state.undo == {1: -30, 2: 10}
     held = cross_state.prepared[TX]
     assert (held.at, held.slot, held.after, held.homes) == (2, 2, (1, 70, 1, 110), (1, 1, 2))
-    assert held.coordinates and held.participants(1) == (2,)
+    assert held.coordinates and others_of(held.homes, 1) == (2,)
     assert [machine.state.committed_balance(a) for a in list(machine.state.accounts.values())[:2]] == [
         100,
         100,

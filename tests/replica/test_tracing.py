@@ -11,7 +11,7 @@ from consensus.messages.client import Submit
 from consensus.messages.entries import Item
 from consensus.paxos.context import TOGETHER, Context, in_sample
 from consensus.simulation.config import topology_of
-from consensus.types import KEPT_PREFIX
+from consensus.types import KEPT_PREFIX, TxId
 from tests.replica.leading import ALICE, Leading, pay
 
 KEPT = KEPT_PREFIX.ljust(16, b"k")
@@ -81,9 +81,20 @@ def test_a_batch_is_looked_at_as_its_transactions_are(
     ctx.sample_every = 1 << log_every
     wanted = [place for place, number in enumerate(numbers) if ctx.traces_tx(session, number)]
     assert ctx.sampled(session, numbers) == wanted
+    rows = [TxId(session, number) for number in numbers]
+    assert ctx.traced_rows(rows) == [rows[place] for place in wanted]
     if isinstance(numbers, range) and not session.startswith(KEPT_PREFIX):
         whole = len(numbers) // (TOGETHER << log_every) * TOGETHER
         assert len(wanted) - whole in range(TOGETHER + 1), "spread evenly"
+
+
+def test_rows_of_several_sessions_are_looked_at_each_for_itself() -> None:
+    ctx = Context(1, TOPOLOGY, 0)
+    rows = [TxId(session, number) for number in range(COUNT) for session in (ALICE, KEPT)]
+    for level in (0, 1):
+        ctx.trace_level, ctx.sample_every = level, 8
+        assert ctx.traced_rows(rows) == [row for row in rows if ctx.traces_tx(*row)]
+    assert ctx.traced_rows([]) == []
 
 
 def test_neighbours_are_in_a_sample_together() -> None:
