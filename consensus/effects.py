@@ -98,7 +98,25 @@ class Move(NamedTuple):
     accounts: tuple[AccountId, ...]
 
 
-Input = Receive | Requests | Disconnected | Persisted | Wake | CheckpointDone | Freeze | Thaw | Cut | Move
+class Together(NamedTuple):
+    """What came in during one turn of the shell's loop, in order: what follows is done once for all."""
+
+    inputs: list[Any]
+
+
+Input = (
+    Receive
+    | Requests
+    | Disconnected
+    | Persisted
+    | Wake
+    | CheckpointDone
+    | Freeze
+    | Thaw
+    | Cut
+    | Move
+    | Together
+)
 
 # --- outputs --------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """One incarnation at work: the replica, its journal, its checkpoints, its one timer.
 
-Whatever comes in becomes an input of :meth:`Replica.step`, and the outputs are carried out at once: records
-go to the journal, messages leave or wait behind the gate for their sync, answers go to clients. Nothing here
-blocks, and nothing is done for a message beyond these calls: this is the path that every message takes.
+What comes in during one turn of the loop becomes one input of :meth:`Replica.step`, and the outputs are
+carried out at once: records go to the journal, messages leave or wait behind the gate for their sync,
+answers go to clients. Nothing here blocks, and nothing is done for a message beyond these calls: this is the
+path that every message takes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from typing import Any, Final, Protocol
 
 from consensus.codec import encode
-from consensus.effects import CheckpointDone, Event, Input, Persisted, ReplyTo, Wake
+from consensus.effects import CheckpointDone, Event, Input, Persisted, ReplyTo, Together, Wake
 from consensus.messages.paxos import Heartbeat, HeartbeatAck
 from consensus.node.gate import Gate
 from consensus.replica.door import Replica
@@ -70,6 +71,8 @@ class Engine:
         self._host = host
         self._gate = Gate()
         self._closed = False
+        self._came: list[Input] = []
+        """What came in during this turn of the loop."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us: float = _NEVER
         self._loop = asyncio.get_running_loop()
@@ -82,6 +85,7 @@ class Engine:
             post,
             self._synced,
             self._disk_failed,
+            self._loop.call_soon,
         )
         self._checkpoints = CheckpointWriter(
             opened.checkpoint_path, post, self._checkpoint_done, self._disk_failed
@@ -91,7 +95,24 @@ class Engine:
         for loss in filter(None, (opened.loss, self.replica.damage)):
             _log.error("this node takes no part in votes until it has caught up: %s", loss)
 
+    def put(self, input: Input) -> None:
+        """Keep an input until the end of this turn of the loop, where all that came are taken together."""
+        self._came.append(input)
+        if len(self._came) == 1:
+            self._host.end_turn_soon()
+
+    def take(self) -> None:
+        """Let the replica take what was kept."""
+        came, self._came = self._came, []
+        if came:
+            self._carry_out(Together(came))
+
     def step(self, input: Input) -> None:
+        """Let the replica take an input now, after what was kept."""
+        came, self._came = self._came, []
+        self._carry_out(Together([*came, input]) if came else input)
+
+    def _carry_out(self, input: Input) -> None:
         """Let the replica take one input, and carry out what follows.
 
         A replica that raises is in a state that nobody has thought of: it is never stepped again.
@@ -147,11 +168,15 @@ class Engine:
             self.step(Wake())
 
     def hand_over(self) -> None:
-        """Give what was appended to the disk."""
+        """Give what was appended to the disk.
+
+        A follower waits for it: nobody needs to hear from one follower meanwhile. A leader never does: were
+        the disk to stand still, the others would miss its heartbeats.
+        """
         if self._closed:
             return
         now_us = time.monotonic_ns() // 1_000
-        self.journal.flush(now_us)
+        self.journal.flush(now_us, at_once=self.replica.leader is None)
         if self.replica.wake_at_us <= now_us:
             self._host.end_turn_soon()
 

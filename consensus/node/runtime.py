@@ -1,8 +1,8 @@
 """A node: one engine, and around it the network, the faults people cause, and those who steer and watch.
 
-Everything happens on one event loop. At the end of each turn of the loop, once, the replica is woken if it
-asked for that, what was written to connections is flushed, and what was appended is handed to the disk: so
-what came in together goes out together.
+Everything happens on one event loop. At the end of each turn of the loop, once, the replica takes what came
+in and is woken if it asked for that, what was written to connections is flushed, and what was appended is
+handed to the disk: so what came in together goes out together.
 """
 
 from __future__ import annotations
@@ -202,6 +202,7 @@ class Node:
     def end_turn(self) -> None:
         """Connections first: followers begin to write while the own disk does."""
         self._turn_due = True
+        self._engine.take()
         self._engine.wake_if_due()
         dirty, self._dirty = self._dirty, []
         self._turn_due = False
@@ -289,7 +290,7 @@ class Node:
         if self._telemetry.level >= 0:
             name, wire = self._server.peers[node]
             self._telemetry.received(node, name, messages, wire.received - len(messages))
-        self._engine.step(Receive(node, messages))
+        self._engine.put(Receive(node, messages))
 
     # --- in: clients -----------------------------------------------------------------
 
@@ -310,7 +311,7 @@ class Node:
                     self.access.submitted(message.items, now_us)
             elif type(message) is Read:
                 self.access.read(message.items, now_us)
-        self._engine.step(Requests(connection, messages))
+        self._engine.put(Requests(connection, messages))
 
     def client_lost(self, connection: int) -> None:
         self._latencies.forget(connection)

@@ -26,6 +26,7 @@ from consensus.effects import (
     ReplyTo,
     Requests,
     Thaw,
+    Together,
     Wake,
 )
 from consensus.messages.client import Leads, Open, Read, Refusal, Refused, ResolveRequest, Submit, WhoLeads
@@ -144,6 +145,7 @@ class Replica:
             Thaw: self._thaw,
             Cut: self._cut,
             Move: self._move,
+            Together: self._together,
         }
 
     # --- the door --------------------------------------------------------------------
@@ -285,6 +287,13 @@ class Replica:
             self.leader.excuse_silence()
         elif not self.acceptor.learner:
             self.election.rest()
+
+    def _together(self, input: Together) -> None:
+        """The turn is over with the last of them: requests need not wait for a wake."""
+        inputs = self._inputs
+        for one in input.inputs:
+            inputs[type(one)](one)
+        self._request_wake = False
 
     # --- other nodes, the disk -----------------------------------------------------------
 

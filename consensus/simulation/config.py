@@ -20,6 +20,7 @@ from consensus.topology import Cluster, Limits, Node, Timings, Topology
 FAULTS_UNTIL_US: Final = 120_000_000
 """Faults are drawn for so much virtual time; a run ends by its count of steps long before."""
 BATCH_DELAYS_MS: Final = (0.0, 2.0, 2.0, 5.0)
+TURNS_US: Final = (0, 0, 200, 2_000)
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -48,6 +49,8 @@ class Config(msgspec.Struct, frozen=True):
     """An audit cut begins so often; 0: never."""
     move_every_us: int = 0
     """A batch of accounts is asked to move so often; 0: never."""
+    turn_us: int = 0
+    """What comes to a node within up to this long is taken together, as in a turn of its loop."""
     left_down: bool = False
     """At the end, first rest without a minority of the nodes, then with all."""
 
@@ -107,6 +110,7 @@ def draw_config(seed: int, schedule: list[Fault] | None = None) -> Config:
         wire=draws.chance(0.25),
         checkpoint_rows=draws.pick((5, 50)),
         tight=tight,
+        turn_us=Draws(seed, "turns").pick(TURNS_US),
         left_down=draws.chance(0.5),
     )
 

@@ -7,7 +7,7 @@ pieces and counts when all of it is there.
 
 from __future__ import annotations
 
-from consensus.effects import Capture, CheckpointDone, Freeze, Input, Outputs, Persisted, Send, Thaw
+from consensus.effects import Capture, CheckpointDone, Freeze, Input, Outputs, Persisted, Send, Thaw, Together
 from consensus.replica.door import Replica
 from consensus.simulation.clock import Clock
 from consensus.simulation.disk import Disk
@@ -41,6 +41,8 @@ class SimNode:
         """Set by faults: how many times longer everything on the disk takes."""
         self._seed = seed
         self._topology = topology
+        self.came: list[Input] = []
+        """What came in during the present turn of its loop."""
         self._gated: list[Send] = []
 
     @property
@@ -76,12 +78,16 @@ class SimNode:
         self.checker.synced(self.id, self.disk.crash())
         self.replica = None
         self.capture = None
+        self.came = []
         self._gated = []
 
     # --- steps -------------------------------------------------------------------------
 
     def step(self, now_us: int, input: Input) -> tuple[Outputs, list[Send]]:
-        """One step of the replica. Returns its outputs, and the messages that may leave now."""
+        """One step, with what came before it. Returns its outputs, and the messages that may leave now."""
+        if self.came:
+            input = Together([*self.came, input])
+            self.came = []
         replica = self.replica
         assert replica is not None
         out = replica.step(self.clock.local(now_us), input)

@@ -14,7 +14,7 @@ from struct import Struct as Packing
 from typing import Any, Final
 
 from consensus.codec import decode_frame, encode, frame
-from consensus.effects import Cut, Disconnected, Input, Move, Receive, ReplyTo, Requests, Wake
+from consensus.effects import Cut, Disconnected, Input, Move, Receive, ReplyTo, Requests, Together, Wake
 from consensus.messages.base import Message
 from consensus.simulation.client import SimClient
 from consensus.simulation.clock import Clock
@@ -62,6 +62,7 @@ class World:
         self._order = count()
         self._disk_draws: dict[NodeId, Draws] = {}
         self._timer_draws: dict[NodeId, Draws] = {}
+        self._turn_draws: dict[NodeId, Draws] = {}
         self._connections: dict[tuple[int, NodeId], int] = {}
         self._clients_of: dict[int, int] = {}
         self._connection_ids = count(1)
@@ -91,6 +92,7 @@ class World:
             self.nodes[member] = node
             self._disk_draws[member] = Draws(config.seed, "sync", member)
             self._timer_draws[member] = Draws(config.seed, "timer", member)
+            self._turn_draws[member] = Draws(config.seed, "turn", member)
             node.format()
             node.boot(bootstrap=True)
             self.push(0, self._wake, (node, node.life, 0))
@@ -315,6 +317,24 @@ class World:
             self._hash.update(note)
             note.clear()
 
+    def _put(self, node: SimNode, input: Input) -> None:
+        """Something came to a node: it is taken with all else that comes in the same turn of its loop."""
+        if not self.config.turn_us:
+            self.step(node, input)
+            return
+        node.came.append(input)
+        if len(node.came) == 1:
+            took_us = self._turn_draws[node.id].below(self.config.turn_us)
+            self.push(self.now_us + took_us, self._end_turn, (node, node.life))
+
+    def _end_turn(self, argument: tuple[SimNode, int]) -> None:
+        node, life = argument
+        if node.life != life or node.replica is None or self._held_up(node, self._end_turn, argument):
+            return
+        if node.came:
+            came, node.came = node.came, []
+            self.step(node, Together(came))
+
     def _gone(self, act: str, phase: str, node: SimNode, about: Any, other: NodeId = 0) -> bool:
         """Tell the hook of a moment. Returns whether the node's process ended by it."""
         if self.hook is None:
@@ -387,7 +407,7 @@ class World:
             return
         if self.tracer is not None and number:
             self.tracer.received(self, source, target, messages[0], number)
-        self.step(node, Receive(source, messages))
+        self._put(node, Receive(source, messages))
         if node.replica is not None:
             self._gone("receive", "after", node, messages[0], source)
 
@@ -482,7 +502,7 @@ class World:
         if node.replica is None or connection not in self._clients_of:
             return
         if not self._held_up(node, self._request, argument) and not node.replica.frozen:
-            self.step(node, Requests(connection, messages))
+            self._put(node, Requests(connection, messages))
 
     def _send_reply(self, node: SimNode, reply: ReplyTo) -> None:
         client = self._clients_of.get(reply.connection)

@@ -1,4 +1,4 @@
-"""The journal of a node: append on the loop, group commit on a thread, segments that come and go.
+"""The journal of a node: append on the loop, group commit by a writer, segments that come and go.
 
 ``append`` only gathers; ``flush``, once per turn of the loop, hands everything gathered to the writer.
 When a sync is done, ``on_synced(position)`` is called on the loop: every record up to ``position`` is on the
@@ -40,6 +40,7 @@ class Journal:
             (``loop.call_soon_threadsafe``).
         on_synced: told of the highest durable position; a position may be skipped.
         on_failure: told once, of the first failure.
+        soon: the same as ``post`` for callers on the loop's thread (``loop.call_soon``).
 
     Attributes:
         position: records appended since the process started.
@@ -56,6 +57,7 @@ class Journal:
         post: Callable[[Callable[[], None]], object],
         on_synced: Callable[[Position], None],
         on_failure: Callable[[StorageError], None],
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.position: Position = 0
         self.synced: Position = 0
@@ -63,6 +65,7 @@ class Journal:
         self._folder = folder
         self._size = max(segment_bytes, SEGMENT_BYTES_MIN)
         self._post = post
+        self._soon = soon or post
         self._on_synced = on_synced
         self._on_failure = on_failure
         self._failed = False
@@ -108,17 +111,24 @@ class Journal:
         if self._gathered > HANDOVER_BYTES_MAX:
             self.flush(self._flushed_us)
 
-    def flush(self, now_us: int) -> None:
-        """Hand over what was gathered. Cheap when there is nothing."""
+    def flush(self, now_us: int, at_once: bool = False) -> None:
+        """Hand over what was gathered. Cheap when there is nothing.
+
+        ``at_once``: the loop may wait while a quick disk writes (:meth:`Writer.put`). ``on_synced`` is called
+        later all the same.
+        """
         if not self._parts:
             return
         parts = self._parts
-        self._writer.put(Job(parts[0] if len(parts) == 1 else b"".join(parts), self.position, self._entering))
+        job = Job(parts[0] if len(parts) == 1 else b"".join(parts), self.position, self._entering)
         self._entering = None
         self._flushed_us = now_us
         self._unsynced.append((self.position, now_us))
         self._parts = []
         self._gathered = 0
+        if self._writer.put(job, at_once) and not self._told:
+            self._told = True
+            self._soon(self._hear)
 
     def oldest_unsynced_us(self, now_us: int) -> int:
         """How long the oldest flushed record has been waiting for its sync; 0 when none is."""

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from consensus.codec import decode_frame, encode, frame
-from consensus.effects import Input, Persisted, Receive, Recovered, Requests, Wake
+from consensus.effects import Input, Persisted, Receive, Recovered, Requests, Together, Wake
 from consensus.messages.base import Message
 from consensus.messages.client import Open, Opened, Refused, Replies, Submit
 from consensus.messages.entries import Item
@@ -144,11 +144,12 @@ class Bench:
         for node, replica in self._replicas.items():
             begun = process_time_ns()
             leaving: dict[NodeId, list[bytes]] = {}
-            for sender, data in inbox[node]:
-                self._step(node, replica, Receive(sender, decode_frame(data)[1]), leaving)
+            came: list[Input] = [Receive(sender, decode_frame(data)[1]) for sender, data in inbox[node]]
             if asked[node]:
                 data = frame(1, map(encode, asked[node]), len(asked[node]))
-                self._step(node, replica, Requests(CONNECTION, decode_frame(data)[1]), leaving)
+                came.append(Requests(CONNECTION, decode_frame(data)[1]))
+            if came:
+                self._step(node, replica, Together(came), leaving)
             if replica.wake_at_us <= self.now_us:
                 self._step(node, replica, Wake(), leaving)
             for target, encoded in leaving.items():

@@ -20,6 +20,8 @@ class FaultyFiles(Files):
         self.gate = threading.Event()
         self.gate.set()
         self.writes: list[tuple[int, bytes]] = []
+        self.writers: list[int] = []
+        """Identity of the thread of each write that syncs."""
         self.torn_sectors: set[int] | None = None
         self.entered = threading.Event()
 
@@ -34,6 +36,7 @@ class FaultyFiles(Files):
         if self.error is not None:
             raise OSError(self.error, errno.errorcode[self.error])
         self.writes.append((offset, data))
+        self.writers.append(threading.get_ident())
         super().write_durably(fd, data, offset)
 
 
