@@ -113,65 +113,46 @@ class TwoPhase:
         result: CrossPrepared,
         aborted: Decided,
     ) -> None:
+        state = self.state
         legs, conditions = local_part(item, self.own)
         proper = well_formed(item.legs, item.conditions) and len(item.homes) == len(item.legs) // 2
         after = self._take_one(legs, conditions) if proper else None
         if after is None:
-            after = self._judge_item(slot, index, ballot, tx, item, session, answer, result, aborted, proper)
-            if after is None:
+            status: int = Status.INVALID
+            held: list[Account] = []
+            if proper:
+                found = self._find(legs)
+                taken = state.moves.taken
+                if found is None or (taken and any(account in taken for account in legs[::2])):
+                    # The payer left after this entry was proposed. The participants have been asked already,
+                    # so they are told at once that nothing comes of it; the client tries again.
+                    reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
+                    answer.refused.append((item.number, reason))
+                    self._take_back(slot, tx, item, aborted)
+                    return
+                held = found
+                if len(held) < len(legs) // 2:
+                    status = Status.UNKNOWN_ACCOUNT
+                elif _any_in(state.cross.locks, held):
+                    result.locked.append((tx.session, item))
+                    return
+                else:
+                    status = judge(state.accounts, held, legs, conditions)
+            if status:
+                payer = 0 if status == Status.INVALID else first_debited(item.legs)
+                outcome = Outcome(status, slot, index, ballot, self._seen(item, held), (), payer)
+                session.outcomes[item.number] = outcome
+                answer.numbers.append(item.number)
+                answer.outcomes.append(outcome)
+                self._take_back(slot, tx, item, aborted)
                 return
+            after = self._take(held, legs)
         prepared = Prepared(
             tx.session, tx.number, self.own, slot, item.age_us, legs, after, slot, index, ballot,
             item.legs, item.homes, item.conditions,
         )  # fmt: skip
-        self.state.cross.hold(tx, prepared)
+        state.cross.hold(tx, prepared)
         result.prepared.append(tx)
-
-    def _judge_item(
-        self,
-        slot: Slot,
-        index: int,
-        ballot: Ballot,
-        tx: TxId,
-        item: CrossItem,
-        session: Session,
-        answer: CrossAnswer,
-        result: CrossPrepared,
-        aborted: Decided,
-        proper: bool,
-    ) -> tuple[int, ...] | None:
-        """Version and balance of each own account if it commits, or None when the attempt has ended here."""
-        state = self.state
-        legs, conditions = local_part(item, self.own)
-        status: int = Status.INVALID
-        held: list[Account] = []
-        if proper:
-            found = self._find(legs)
-            taken = state.moves.taken
-            if found is None or (taken and any(account in taken for account in legs[::2])):
-                # The payer left after this entry was proposed. The participants have been asked already, so
-                # they are told at once that nothing comes of it; the client tries again.
-                reason = Refusal.WRONG_OWNER if found is None else Refusal.MIGRATING
-                answer.refused.append((item.number, reason))
-                self._take_back(slot, tx, item, aborted)
-                return None
-            held = found
-            if len(held) < len(legs) // 2:
-                status = Status.UNKNOWN_ACCOUNT
-            elif _any_in(state.cross.locks, held):
-                result.locked.append((tx.session, item))
-                return None
-            else:
-                status = judge(state.accounts, held, legs, conditions)
-        if status:
-            payer = 0 if status == Status.INVALID else first_debited(item.legs)
-            outcome = Outcome(status, slot, index, ballot, self._seen(item, held), (), payer)
-            session.outcomes[item.number] = outcome
-            answer.numbers.append(item.number)
-            answer.outcomes.append(outcome)
-            self._take_back(slot, tx, item, aborted)
-            return None
-        return self._take(held, legs)
 
     def _take_back(self, slot: Slot, tx: TxId, item: CrossItem, aborted: Decided) -> None:
         """The attempt of this slot ends without having been prepared: whoever was asked has to know."""

@@ -6,8 +6,6 @@ import asyncio
 import errno
 import random
 import threading
-from collections.abc import AsyncIterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,16 +15,6 @@ from consensus.storage.journal import Journal
 from tests.storage.test_journal import HEAD, SIZE, Shelf, value
 
 HERE = threading.get_ident
-
-
-@pytest.fixture
-async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
-    shelf = Shelf(tmp_path / "journal")
-    shelf.create()
-    yield shelf
-    shelf.files.gate.set()
-    for journal in shelf.opened:
-        journal.close()
 
 
 def add(journal: Journal, slot: int, at_once: bool = True, size: int = 100) -> None:

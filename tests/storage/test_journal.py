@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,16 +90,6 @@ class Shelf:
 
     def names(self) -> list[str]:
         return self.files.names(self.folder)
-
-
-@pytest.fixture
-async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
-    shelf = Shelf(tmp_path / "journal")
-    shelf.create()
-    yield shelf
-    shelf.files.gate.set()
-    for journal in shelf.opened:
-        journal.close()
 
 
 def value(slot: int, size: int = 100) -> AcceptedValue:
