@@ -101,7 +101,7 @@ class Move(NamedTuple):
 class Together(NamedTuple):
     """What came in during one turn of the shell's loop, in order: what follows is done once for all."""
 
-    inputs: list[Any]
+    inputs: list[Input]
 
 
 Input = (
